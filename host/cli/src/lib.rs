@@ -1,0 +1,1 @@
+//! Runs the InstructLab workflow on Kubernetes, every stage a WebAssembly component.

@@ -1,0 +1,2 @@
+//! The binary `ilab-host`.
+fn main() {}

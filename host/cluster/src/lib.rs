@@ -1,0 +1,1 @@
+//! The Kubernetes client side of ilab-host: apply, watch, logs, events, run records.

@@ -1,0 +1,1 @@
+//! A Kubernetes API subset, its controllers and its node in one process.

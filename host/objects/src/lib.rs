@@ -1,0 +1,1 @@
+//! Object store transfers: download and unpack, pack and upload.

@@ -1,0 +1,1 @@
+//! The final-eval stage component of InstructLab.

@@ -1,0 +1,1 @@
+//! The mt-bench stage component of InstructLab.

@@ -1,0 +1,1 @@
+//! The upload stage component of InstructLab.
