@@ -1,0 +1,1 @@
+"""Stands in for instructlab-training, whose data processing needs torch and transformers."""
