@@ -1,0 +1,122 @@
+//! Images, the shared claim, the object store and the scripts.
+
+use crate::contract::{Credential, Descriptor, Error, Parameter};
+use crate::pod::{self, ContainerExt, Resources};
+use crate::{Ctx, pod::PodSpecExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, PodSpec};
+
+/// The image with InstructLab's Python packages, vLLM and torchrun.
+pub const IMAGE: &str = "registry.redhat.io/rhelai1/instructlab-nvidia-rhel9:1.2";
+
+/// The image with this project's own program, for transfers.
+pub const HOST_IMAGE: &str = "ghcr.io/instructlab/ilab-host:0.1.0";
+
+/// The logical name of the claim that all stages share.
+pub const DATA_VOLUME: &str = "data";
+
+/// Where it is mounted in every pod.
+pub const DATA_ROOT: &str = "/data";
+
+/// Where a stage's scripts are mounted.
+pub const SCRIPTS_DIR: &str = "/ilab/scripts";
+
+const SCRIPTS_VOLUME: &str = "scripts";
+const SCRATCH_VOLUME: &str = "tmp";
+
+/// A descriptor with what all of them have: the shared claim, licence and homepage.
+#[must_use]
+pub fn describe(name: &str, group: &str, summary: &str) -> Descriptor {
+    Descriptor::new(name, group, summary)
+        .volume(DATA_VOLUME, "200Gi")
+        .licence("Apache-2.0")
+        .homepage("https://github.com/instructlab/ilab-host")
+}
+
+/// The setting for [`IMAGE`].
+#[must_use]
+pub fn image_parameter() -> Parameter {
+    Parameter::image("image", "Image with InstructLab's Python packages").default(IMAGE)
+}
+
+/// The setting for [`HOST_IMAGE`].
+#[must_use]
+pub fn host_image_parameter() -> Parameter {
+    Parameter::image("host-image", "Image with ilab-host, for transfers").default(HOST_IMAGE)
+}
+
+/// Access to the object store.
+#[must_use]
+pub fn object_store() -> Credential {
+    Credential::new("object-store", &["bucket", "access_key", "secret_key", "data_key"])
+        .optional(&["endpoint", "region", "verify_tls"])
+}
+
+/// The variables by which `ilab-host data` learns about the object store.
+///
+/// # Errors
+/// When the credential is not bound.
+pub fn object_store_env(ctx: &Ctx) -> Result<Vec<EnvVar>, Error> {
+    ctx.credential_env(
+        "object-store",
+        &[
+            ("SDG_OBJECT_STORE_ENDPOINT", "endpoint", false),
+            ("SDG_OBJECT_STORE_BUCKET", "bucket", true),
+            ("SDG_OBJECT_STORE_ACCESS_KEY", "access_key", true),
+            ("SDG_OBJECT_STORE_SECRET_KEY", "secret_key", true),
+            ("SDG_OBJECT_STORE_REGION", "region", false),
+            ("SDG_OBJECT_STORE_DATA_KEY", "data_key", true),
+            ("SDG_OBJECT_STORE_VERIFY_TLS", "verify_tls", false),
+        ],
+    )
+}
+
+/// Adds the shared claim and scratch space to a pod; [`host_container`] and [`python_container`] mount them.
+///
+/// # Errors
+/// When the claim is not bound.
+pub fn data_volume(ctx: &Ctx, spec: PodSpec) -> Result<PodSpec, Error> {
+    Ok(spec
+        .volume(pod::claim_volume(DATA_VOLUME, ctx.claim(DATA_VOLUME)?))
+        .volume(pod::scratch_volume(SCRATCH_VOLUME)))
+}
+
+/// A container with the shared claim that runs this project's own program.
+#[must_use]
+pub fn host_container<A: Into<String>>(name: &str, image: &str, args: impl IntoIterator<Item = A>) -> Container {
+    let argv = std::iter::once("ilab-host".to_owned()).chain(args.into_iter().map(Into::into));
+    pod::container(name, image)
+        .run(argv)
+        // It streams: what it needs does not grow with the archive.
+        .resources(Resources::new().request("cpu", "500m").request("memory", "256Mi"))
+        .env("HOME", "/tmp")
+        .mount(DATA_VOLUME, DATA_ROOT)
+        .mount(SCRATCH_VOLUME, "/tmp")
+}
+
+/// A container with the shared claim that runs one of the stage's scripts; see [`scripts`].
+#[must_use]
+pub fn python_container<A: Into<String>>(
+    name: &str,
+    image: &str,
+    script: &str,
+    args: impl IntoIterator<Item = A>,
+) -> Container {
+    let argv = ["python3".to_owned(), format!("{SCRIPTS_DIR}/{script}")];
+    pod::container(name, image)
+        .run(argv.into_iter().chain(args.into_iter().map(Into::into)))
+        // The process runs as whatever user the cluster picks: only /tmp is sure to be writable.
+        .env("HOME", "/tmp")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONUNBUFFERED", "1")
+        .mount(DATA_VOLUME, DATA_ROOT)
+        .mount_read_only(SCRIPTS_VOLUME, SCRIPTS_DIR)
+        .mount(SCRATCH_VOLUME, "/tmp")
+}
+
+/// The ConfigMap that brings scripts into the pods, and the pod with it as a volume.
+#[must_use]
+pub fn scripts(ctx: &Ctx, files: &[(&str, &str)], spec: PodSpec) -> (ConfigMap, PodSpec) {
+    let name = ctx.name_with("scripts");
+    let spec = spec.volume(pod::config_map_volume(SCRIPTS_VOLUME, &name));
+    (pod::files(&name, files), spec)
+}
