@@ -173,7 +173,7 @@ class ModelServer:
     def _served_models(self, opener: urllib.request.OpenerDirector) -> list[str] | None:
         """The names it serves, or None while it does not answer yet."""
         try:
-            with opener.open(f"{self.url}/models", timeout=10) as reply:
+            with opener.open(f"{self.url}/models", timeout=3) as reply:
                 return [str(model["id"]) for model in json.load(reply)["data"]]
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import kit
 import pytest
+
+import kit
 import wheels
 
 for _folder in ("scripts", "fetch/scripts", "train/scripts", "mt-bench/scripts", "final-eval/scripts"):

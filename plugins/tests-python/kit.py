@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
+import signal
 import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
+import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,6 +94,63 @@ def run(script: Path, *arguments: str | Path, env: dict[str, str], timeout: floa
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def run_forked(script: Path, *arguments: str | Path, env: dict[str, str], timeout: float = 120) -> Outcome:
+    """Run a script as `run` does, but in a fork of this process, which has imported the slow libraries already.
+
+    Saves two seconds of CPU a call. That the scripts start from nothing as well is shown in test_scripts.py and by one
+    test of each stage.
+    """
+    import git as _git
+    import httpx as _httpx
+    import openai.resources.chat as _openai
+    import pandas as _pandas
+
+    del _git, _httpx, _openai, _pandas
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child == 0:
+            os.dup2(stdout.fileno(), 1)
+            os.dup2(stderr.fileno(), 2)
+            os._exit(_run_here(script, [str(argument) for argument in arguments], env))
+        deadline = time.monotonic() + timeout
+        while True:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+            time.sleep(0.02)
+        stdout.seek(0)
+        stderr.seek(0)
+        return Outcome(os.waitstatus_to_exitcode(status), stdout.read(), stderr.read())
+
+
+def _run_here(script: Path, arguments: list[str], env: dict[str, str]) -> int:
+    sys.stdout = os.fdopen(1, "w", buffering=1)
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    os.environ.clear()
+    os.environ.update(env)
+    # What the scripts find beside them and what the environment adds, as Python itself would set it up.
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").parent.name == "scripts":
+            del sys.modules[name]
+    sys.path[:] = [str(script.parent), *env["PYTHONPATH"].split(os.pathsep), *sys.path]
+    sys.argv = [str(script), *arguments]
+    code: object = 0
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as left:
+        code = left.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code if isinstance(code, int) else int(code is not None)
 
 
 def make_checkpoint(folder: Path, **behaviour: Any) -> Path:

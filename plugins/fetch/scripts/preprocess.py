@@ -135,6 +135,15 @@ def process(args: argparse.Namespace, kind: str, output: Path) -> int:
     return count
 
 
+def publish(result: Path, target: Path) -> None:
+    """Put a complete result in place of an older one."""
+    try:
+        target.parent.mkdir(exist_ok=True)
+        os.replace(result, target)
+    except OSError as error:
+        raise Failed(f"cannot write: {error.strerror}", target, "a writable claim with room") from error
+
+
 def main() -> int:
     """Check, process both kinds, publish both results, print the outputs."""
     prepare_environment()
@@ -152,9 +161,7 @@ def main() -> int:
             counts[kind] = process(args, kind, work / kind)
             say(f"{kind}: {counts[kind]} samples")
         for kind in KINDS:
-            target = args.output_dir / kind / "data.jsonl"
-            target.parent.mkdir(exist_ok=True)
-            os.replace(work / kind / "data.jsonl", target)
+            publish(work / kind / "data.jsonl", args.output_dir / kind / "data.jsonl")
     finally:
         shutil.rmtree(work, ignore_errors=True)
     values: dict[str, object] = {f"{kind}-samples": counts[kind] for kind in KINDS}

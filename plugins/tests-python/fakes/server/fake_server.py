@@ -15,7 +15,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 
 def record(entry: dict[str, Any]) -> None:
@@ -26,7 +26,7 @@ def record(entry: dict[str, Any]) -> None:
 
 class Handler(BaseHTTPRequestHandler):
     model = ""
-    behaviour: dict[str, Any] = {}
+    behaviour: ClassVar[dict[str, Any]] = {}
     answers = 0
 
     def do_GET(self) -> None:
