@@ -72,5 +72,5 @@ pub use contract::{
 };
 pub use context::{Ctx, path_problem};
 pub use k8s_openapi::{self, api as k8s};
-pub use plan::{Manifest, Plan};
+pub use plan::{DEFAULT_EXCERPT_BYTES, Manifest, Plan};
 pub use stage::Stage;

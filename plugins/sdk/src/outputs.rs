@@ -34,7 +34,19 @@ pub fn from_log(text: &str) -> Result<Map<String, Value>, Error> {
 /// # Errors
 /// When an excerpt has no outputs line, or a declared output is in none.
 pub fn collect(descriptor: &Descriptor, excerpts: &[Excerpt]) -> Result<Map<String, Value>, Error> {
-    let mut said = Map::new();
+    collect_with(descriptor, excerpts, Map::new())
+}
+
+/// Like [`collect`], with outputs that the stage knows by itself; what an excerpt says wins.
+///
+/// # Errors
+/// As [`collect`].
+pub fn collect_with(
+    descriptor: &Descriptor,
+    excerpts: &[Excerpt],
+    known: Map<String, Value>,
+) -> Result<Map<String, Value>, Error> {
+    let mut said = known;
     for excerpt in excerpts {
         let values = from_log(&excerpt.text)
             .map_err(|e| Error::other(format!("{} {}: {e}", excerpt.source.name, excerpt.container)))?;
