@@ -3,4 +3,15 @@
 //! Nothing here does I/O, is async, or knows wasm or a cluster client. The other crates of the host know this one.
 
 pub mod contract;
+pub mod descriptor;
+pub mod graph;
+pub mod guard;
 pub mod names;
+pub mod nearest;
+pub mod parameters;
+pub mod plan;
+pub mod quantity;
+pub mod record;
+pub mod schema;
+pub mod text;
+pub mod verdict;

@@ -15,9 +15,10 @@ pub struct InvalidName {
     pub rule: &'static str,
 }
 
-const KEBAB: &str = "use lower-case letters, digits and single dashes, starting with a letter and not ending with a dash";
+const KEBAB: &str =
+    "use lower-case letters, digits and single dashes, starting with a letter and not ending with a dash";
 
-fn is_kebab(name: &str) -> bool {
+pub(crate) fn is_kebab(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
         && !name.contains("--")

@@ -1,0 +1,76 @@
+//! Foreign text made fit for a terminal: control characters escaped, length bounded.
+
+/// The text in quotes, escaped, cut after `max` characters.
+///
+/// Everything that a guest, a manifest or a cluster said goes through this before a person reads it.
+///
+/// ```
+/// use ilab_core::text::quoted;
+/// assert_eq!(quoted("a\u{1b}[2J", 20), r#""a\u{1b}[2J""#);
+/// assert_eq!(quoted("abcdef", 3), r#""abc…""#);
+/// ```
+#[must_use]
+pub fn quoted(text: &str, max: usize) -> String {
+    format!("\"{}\"", escaped(text, max))
+}
+
+/// The text escaped and cut after `max` characters, without quotes. Line breaks become `\n`.
+///
+/// ```
+/// use ilab_core::text::escaped;
+/// assert_eq!(escaped("two\nlines", 20), r"two\nlines");
+/// ```
+#[must_use]
+pub fn escaped(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max) + 4);
+    for (count, c) in text.chars().enumerate() {
+        if count == max {
+            out.push('…');
+            break;
+        }
+        if is_unsafe(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A JSON value on one line, escaped and bounded.
+#[must_use]
+pub fn shown(value: &serde_json::Value, max: usize) -> String {
+    escaped(&value.to_string(), max)
+}
+
+/// Control characters, and those that reorder or hide text around them.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Whether the text is one line that a terminal shows as it is.
+#[must_use]
+pub fn is_plain_line(text: &str) -> bool {
+    !text.chars().any(is_unsafe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_moves_a_cursor_or_hides_text_gets_through() {
+        for hostile in ["\u{1b}[31m", "\r", "\u{202e}", "\u{9b}31m", "\u{200b}", "\u{7f}"] {
+            let safe = escaped(hostile, 100);
+            assert!(is_plain_line(&safe), "{safe:?}");
+            assert!(!is_plain_line(hostile));
+        }
+        assert_eq!(escaped("grüße 🎉", 100), "grüße 🎉");
+    }
+
+    #[test]
+    fn long_text_is_cut_on_a_character() {
+        assert_eq!(escaped(&"ä".repeat(1000), 5), "äääää…");
+    }
+}
