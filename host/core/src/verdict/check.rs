@@ -12,8 +12,13 @@ use cel::parser::{Expression, Parser};
 
 /// The longest expression.
 pub const MAX_EXPRESSION_BYTES: usize = 4096;
-/// The deepest nesting; a chain such as `a.b.c` or `a + b + c` nests once a link, `&&` and `||` do not.
+/// The deepest nesting of a tree; a chain such as `a.b.c` or `a + b + c` nests once a link, `&&` and `||` do not.
 pub const MAX_NESTING: usize = 48;
+
+/// What is parsed on the caller's own stack.
+const MAX_INLINE_BYTES: usize = 512;
+/// Several times what the longest expression needs.
+const PARSER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// The name of the call that counts an iteration.
 pub(super) const STEP: &str = "@step";
@@ -68,10 +73,22 @@ pub(super) fn compile(source: &str) -> Result<Expression, PredicateProblem> {
     if source.len() > MAX_EXPRESSION_BYTES {
         return Err(PredicateProblem::TooLong { bytes: source.len() });
     }
-    // The parser builds and visits its trees by recursion, so what would nest too deep is refused before.
-    if rough_nesting(source) > MAX_NESTING * 2 {
-        return Err(PredicateProblem::TooDeep);
+    // The parser builds and visits its trees by recursion, once a link of a chain such as `1<1<1<…`. Up to here that
+    // fits the stack of any thread; 4,096 bytes of it need 2 MiB, as much as a worker of the runtime has.
+    if source.len() <= MAX_INLINE_BYTES {
+        return parse_and_check(source);
     }
+    std::thread::scope(|scope| {
+        let parsing = std::thread::Builder::new()
+            .stack_size(PARSER_STACK_BYTES)
+            .spawn_scoped(scope, || parse_and_check(source));
+        parsing.ok().and_then(|parsing| parsing.join().ok()).unwrap_or(Err(PredicateProblem::Unsupported {
+            what: "an expression that the parser cannot take",
+        }))
+    })
+}
+
+fn parse_and_check(source: &str) -> Result<Expression, PredicateProblem> {
     let parser = Parser::new().enable_optional_syntax(true).max_recursion_depth(64).error_recovery_limit(4);
     let mut expression = parser.parse(source).map_err(|errors| syntax(&errors))?;
     Checker { scope: vec!["object".to_owned()] }.visit(&mut expression, 0)?;
@@ -87,66 +104,6 @@ fn syntax(errors: &cel::ParseErrors) -> PredicateProblem {
         column: place(position.1),
         message: message.to_owned(),
     }
-}
-
-/// An upper bound of how deep the tree can be: in every bracket the links of its longest chain, added along the nesting.
-fn rough_nesting(source: &str) -> usize {
-    let mut levels = vec![0_usize];
-    let mut deepest = 0;
-    let mut quote: Option<char> = None;
-    let mut escaped = false;
-    let mut previous = ' ';
-    for c in source.chars() {
-        if let Some(open) = quote {
-            // Raw strings and triple quotes end later than thought here at worst, which only counts less of a text.
-            match c {
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                _ if c == open => quote = None,
-                _ => {}
-            }
-            continue;
-        }
-        match c {
-            '"' | '\'' => quote = Some(c),
-            '(' | '[' | '{' => {
-                // A call or an index is a link of the chain that it stands in.
-                if let Some(level) = levels.last_mut() {
-                    *level += 1;
-                }
-                levels.push(0);
-            }
-            ')' | ']' | '}' if levels.len() > 1 => {
-                levels.pop();
-            }
-            ',' => {
-                if let Some(level) = levels.last_mut() {
-                    *level = 0;
-                }
-            }
-            // `&&` and `||` end a chain: their operands are balanced.
-            '&' | '|' if previous == c => {
-                if let Some(level) = levels.last_mut() {
-                    *level = 0;
-                }
-            }
-            '.' | '+' | '-' | '*' | '/' | '%' | '!' | '?' | ':' | '<' | '>' | '=' => {
-                if let Some(level) = levels.last_mut() {
-                    *level += 1;
-                }
-            }
-            // The operator `in` is a word.
-            'n' if previous == 'i' => {
-                if let Some(level) = levels.last_mut() {
-                    *level += 1;
-                }
-            }
-            _ => {}
-        }
-        previous = c;
-        deepest = deepest.max(levels.iter().sum());
-    }
-    deepest
 }
 
 struct Checker {
