@@ -407,3 +407,38 @@ fn predicates_can_be_shared_between_threads() {
     fn assert_shared<T: Send + Sync + 'static>() {}
     assert_shared::<Predicates>();
 }
+
+#[test]
+fn reasons_as_the_sdk_writes_them_are_taken() {
+    let text = |kind: &str| {
+        format!(
+            r#"object.status.conditions.filter(c, c.type == "{kind}" && c.status == "True").map(c, (has(c.reason) ? c.reason : "{kind}") + (has(c.message) && c.message != "" ? ": " + c.message : ""))[0]"#
+        )
+    };
+    let mut reason = String::new();
+    for kind in ["Failed", "Suspended", "Restarting", "Running", "Created"] {
+        reason.push_str(&format!(
+            "condition(object, \"{kind}\") ? {} : object == null ? \"not created yet\" : ",
+            text(kind)
+        ));
+    }
+    reason.push_str("\"not looked at yet\"");
+    let predicates = Predicates::compile(&target(
+        "condition(object, 'Succeeded')",
+        "condition(object, 'Failed')",
+        Some(&reason),
+    ))
+    .unwrap();
+    let job = with(
+        json!([{"type": "Running", "status": "True", "reason": "JobRunning", "message": "PyTorchJob x is running."}]),
+    );
+    assert_eq!(
+        predicates.judge(Some(&job)),
+        Verdict::Pending { why: "JobRunning: PyTorchJob x is running.".into() }
+    );
+    assert_eq!(predicates.judge(None), Verdict::Pending { why: "not created yet".into() });
+    assert_eq!(
+        predicates.judge(Some(&with(json!([])))),
+        Verdict::Pending { why: "not looked at yet".into() }
+    );
+}
