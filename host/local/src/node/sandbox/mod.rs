@@ -1,0 +1,8 @@
+//! Containers by bubblewrap: what the machine allows, and the arguments that make one.
+
+mod layout;
+pub(crate) mod limits;
+mod probe;
+
+pub(crate) use layout::{Layout, LayoutError, Source};
+pub(crate) use probe::{ProcMount, Sandbox};
