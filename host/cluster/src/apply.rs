@@ -66,6 +66,17 @@ pub struct Applied {
     pub object: Value,
 }
 
+impl Applied {
+    /// The hash of the manifest that the object came from, where it says.
+    #[must_use]
+    pub fn manifest_hash(&self) -> Option<&str> {
+        self.object
+            .pointer("/metadata/annotations")
+            .and_then(|a| a.get(MANIFEST_HASH))
+            .and_then(Value::as_str)
+    }
+}
+
 impl Cluster {
     /// Applies one manifest.
     ///
@@ -74,13 +85,20 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::Foreign`] when the object is somebody else's; else what the API server says.
     pub async fn apply(&self, manifest: &Value, options: &ApplyOptions) -> Result<Applied, ClusterError> {
-        let (object, call) = self.prepare(manifest, options).await?;
-        if let Some(existing) = self.get(&object).await? {
-            mine(&object, &existing, options)?;
+        if let Some(object) = ObjectRef::of(manifest) {
+            self.adopt(&object, options).await?;
         }
+        self.apply_new(manifest, options).await
+    }
+
+    /// As [`Cluster::apply`], for who has just seen by [`Cluster::adopt`] that there is no such object: one request less.
+    ///
+    /// # Errors
+    /// As [`Cluster::apply`].
+    pub async fn apply_new(&self, manifest: &Value, options: &ApplyOptions) -> Result<Applied, ClusterError> {
+        let (object, call) = self.prepare(manifest, options).await?;
         let (code, applied) = self.json(&call).await?;
-        // Somebody may have been faster than the look above: what was theirs has kept its fields, and the run does
-        // not take it for its own.
+        // Somebody may have been faster than the look before: the run does not take theirs for its own.
         if code != 201 {
             mine(&object, &applied, options)?;
         }

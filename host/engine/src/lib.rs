@@ -1,1 +1,32 @@
 //! The run loop: one owner of run state that turns plans into applied objects, verdicts and outputs.
+//!
+//! [`plan_all`] is pure and knows no cluster: it is the whole of a dry run. [`Runner`] does the same and then carries it
+//! out. What happens is told as [`Event`]s; reporters read them and decide nothing.
+
+mod active;
+mod bindings;
+mod credentials;
+mod drive;
+mod error;
+mod event;
+mod failure;
+mod finish;
+mod follow;
+mod inputs;
+mod keeper;
+mod planning;
+mod pods;
+mod pump;
+mod request;
+mod resume;
+mod runner;
+mod secret;
+mod start;
+mod tail;
+
+pub use error::{EngineError, Exit, Finding};
+pub use event::{Event, StageFailure};
+pub use planning::{PlannedStage, plan_all};
+pub use request::{ClaimOptions, CredentialSource, RunOptions, RunRequest, Stages};
+pub use runner::{Outcome, Runner};
+pub use secret::SecretValue;

@@ -1,0 +1,63 @@
+//! Which object holds which key of a credential. Names only.
+
+use crate::error::Finding;
+use crate::request::{CredentialSource, RunRequest};
+use ilab_core::contract::{BoundCredential, BoundKey, Credential, KeyHolder};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The keys that the cluster's Secrets were found to have, by Secret.
+pub(crate) type FoundKeys = BTreeMap<String, BTreeSet<String>>;
+
+/// Binds one credential. Without `found` (a dry run) a named Secret counts as having every key that the stage knows.
+pub(crate) fn bind(
+    request: &RunRequest,
+    credential: &Credential,
+    found: Option<&FoundKeys>,
+) -> Result<BoundCredential, Finding> {
+    let wanted = || credential.required_keys.iter().chain(&credential.optional_keys);
+    let holder_of = |key: &String| -> Option<KeyHolder> {
+        match request.credentials.get(&credential.name)? {
+            CredentialSource::Named { secret } => {
+                let there = match found {
+                    None => true,
+                    Some(found) => found.get(secret).is_some_and(|keys| keys.contains(key)),
+                };
+                there.then(|| KeyHolder::Secret(secret.clone()))
+            }
+            CredentialSource::Literal { secret_name, secret_keys, config_map_name, config_map_keys } => {
+                if secret_keys.contains_key(key) {
+                    return Some(KeyHolder::Secret(secret_name.clone()));
+                }
+                let name = config_map_name.as_ref()?;
+                config_map_keys.contains_key(key).then(|| KeyHolder::ConfigMap(name.clone()))
+            }
+        }
+    };
+    let mut keys = Vec::new();
+    let mut seen = BTreeSet::new();
+    for key in wanted().filter(|key| seen.insert(*key)) {
+        if let Some(holder) = holder_of(key) {
+            keys.push(BoundKey { key: key.clone(), holder });
+        }
+    }
+    let missing: Vec<_> =
+        credential.required_keys.iter().filter(|key| !keys.iter().any(|k| k.key == **key)).cloned().collect();
+    if missing.is_empty() {
+        return Ok(BoundCredential { name: credential.name.clone(), keys });
+    }
+    let (name, missing) = (&credential.name, missing.join(", "));
+    Err(match request.credentials.get(name) {
+        None => Finding {
+            what: format!("no credential {name} was given"),
+            hint: format!("name a Secret that has {missing}"),
+        },
+        Some(CredentialSource::Named { secret }) => Finding {
+            what: format!("the Secret {secret} lacks {missing}, which the credential {name} needs"),
+            hint: format!("add {missing} to the Secret {secret}"),
+        },
+        Some(CredentialSource::Literal { .. }) => Finding {
+            what: format!("the credential {name} lacks {missing}"),
+            hint: format!("give {missing} too"),
+        },
+    })
+}

@@ -1,0 +1,144 @@
+//! What is asked for.
+
+use crate::secret::SecretValue;
+use ilab_core::contract::{Context, Excerpt, Plan};
+use ilab_core::graph::Offer;
+use ilab_core::guard::Policy;
+use ilab_core::names::{RunId, StageName};
+use ilab_core::parameters::Resolved;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::time::Duration;
+
+/// What the stages themselves do. Both calls are pure and bounded by whoever implements them.
+pub trait Stages: Send + Sync {
+    /// The manifests of a stage, and how to tell that they are done.
+    ///
+    /// # Errors
+    /// What the stage says is wrong, or why it could not be asked.
+    fn render(&self, stage: &StageName, context: &Context) -> Result<Plan, Box<dyn Error + Send + Sync>>;
+
+    /// The outputs of a stage that is done.
+    ///
+    /// # Errors
+    /// What the stage says is wrong, or why it could not be asked.
+    fn collect(
+        &self,
+        stage: &StageName,
+        context: &Context,
+        excerpts: &[Excerpt],
+    ) -> Result<Value, Box<dyn Error + Send + Sync>>;
+}
+
+/// Where a credential's keys come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// A Secret that exists.
+    Named {
+        /// Its name.
+        secret: String,
+    },
+    /// Values, from which the host makes a Secret and, where asked, a ConfigMap.
+    Literal {
+        /// The Secret's name.
+        secret_name: String,
+        /// What goes into it.
+        secret_keys: BTreeMap<String, SecretValue>,
+        /// The ConfigMap's name.
+        config_map_name: Option<String>,
+        /// What goes into it; nothing secret.
+        config_map_keys: BTreeMap<String, String>,
+    },
+}
+
+/// How volumes become claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimOptions {
+    /// The storage class; none: the cluster's default.
+    pub storage_class: Option<String>,
+    /// The access modes of the claims that the host makes.
+    pub access_modes: Vec<String>,
+    /// Volumes for which a claim exists already, and its name.
+    pub existing: BTreeMap<String, String>,
+    /// Sizes that replace what the stages ask for.
+    pub sizes: BTreeMap<String, String>,
+    /// Leave the claims behind when the run is deleted.
+    pub keep: bool,
+}
+
+impl Default for ClaimOptions {
+    fn default() -> Self {
+        Self {
+            storage_class: None,
+            access_modes: vec!["ReadWriteMany".to_owned()],
+            existing: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+            keep: false,
+        }
+    }
+}
+
+/// How the run is carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Go on with a run that has a record: finished stages are not run again, running ones are waited for, failed ones
+    /// are tried again.
+    pub resume: bool,
+    /// How long trouble that blocks a stage may last (an image that cannot be pulled, no node, no quota) before the stage
+    /// counts as failed; none: for ever.
+    pub pending_timeout: Option<Duration>,
+    /// How long a stage may take, instead of what its plan says.
+    pub timeouts: BTreeMap<StageName, Duration>,
+    /// How long a single request is tried when the API server is out of reach while the run is under way.
+    pub outage: Duration,
+    /// Take over fields that another manager owns.
+    pub force_conflicts: bool,
+    /// Stream the containers' logs as events.
+    pub logs: bool,
+    /// How many of the lines of a container that runs already are told when a run is taken up again.
+    pub attach_lines: u64,
+    /// How long a stage may wait without a pod before its Events are looked at.
+    pub quiet: Duration,
+    /// What the host calls itself in the run record.
+    pub host_version: String,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            resume: false,
+            pending_timeout: Some(Duration::from_secs(30 * 60)),
+            timeouts: BTreeMap::new(),
+            outage: Duration::from_secs(60 * 60),
+            force_conflicts: false,
+            logs: true,
+            attach_lines: 50,
+            quiet: Duration::from_secs(10),
+            host_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// A run, or the next part of one.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// The run.
+    pub run: RunId,
+    /// The one namespace for its objects.
+    pub namespace: String,
+    /// Every stage of the pipeline, selected or not: the others may have run before, and share volumes.
+    pub offers: Vec<Offer>,
+    /// The stages to run now.
+    pub selected: BTreeSet<StageName>,
+    /// The parameters of the selected stages.
+    pub parameters: BTreeMap<StageName, Resolved>,
+    /// Where each credential comes from, by its logical name.
+    pub credentials: BTreeMap<String, CredentialSource>,
+    /// How volumes become claims.
+    pub claims: ClaimOptions,
+    /// What the guard allows.
+    pub policy: Policy,
+    /// How it is carried out.
+    pub options: RunOptions,
+}

@@ -1,0 +1,379 @@
+//! A run from its request to its end.
+
+use crate::bindings::{self, Looked};
+use crate::drive::{Drive, NOTES};
+use crate::error::EngineError;
+use crate::event::Event;
+use crate::inputs;
+use crate::keeper::{Keeper, outputs, parse, print};
+use crate::planning::{self, PlannedStage, plan_all};
+use crate::pump::{self, Say};
+use crate::request::{RunRequest, Stages};
+use crate::resume::{self, Step};
+use ilab_cluster::{Cluster, RecordStore, StoredRecord};
+use ilab_core::contract::{KeyHolder, ObjectRef};
+use ilab_core::graph::Pipeline;
+use ilab_core::names::StageName;
+use ilab_core::record::{Holder, Origin, RunRecord, StageState};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long the last log lines, and whoever reads events, are waited for at the end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How a run ended that did not fail.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Every selected stage has succeeded.
+    Finished {
+        /// What each handed on.
+        outputs: BTreeMap<StageName, Map<String, Value>>,
+    },
+    /// The host was told to stop. The cluster goes on; the run can be taken up again.
+    Detached {
+        /// What still runs.
+        running: Vec<StageName>,
+        /// The command that comes back to it.
+        resume: String,
+    },
+}
+
+/// Carries a request out.
+pub struct Runner {
+    cluster: Cluster,
+    stages: Arc<dyn Stages>,
+    request: RunRequest,
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("run", &self.request.run).finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// A run that has not begun.
+    #[must_use]
+    pub fn new(cluster: Cluster, stages: Arc<dyn Stages>, request: RunRequest) -> Self {
+        Self { cluster, stages, request }
+    }
+
+    /// Runs, and tells what happens to `events` until it is over.
+    ///
+    /// Everything is rendered, checked and guarded, and the cluster is looked at, before anything is created. A reader
+    /// that does not keep up holds up log lines, never the run. When `stop` is cancelled the host detaches: the record
+    /// is consistent, the Lease given back, and nothing deleted. A host that is killed instead costs no more than that
+    /// the Lease may have to run out.
+    ///
+    /// # Errors
+    /// [`EngineError`]: what was asked for, the cluster, or a stage.
+    pub async fn run(
+        self,
+        events: mpsc::Sender<Event>,
+        stop: CancellationToken,
+    ) -> Result<Outcome, EngineError> {
+        let (say, pump) = pump::start(events);
+        let result = self.carry_out(say, stop).await;
+        pump::finish(pump, LAST_WORDS).await;
+        result
+    }
+
+    async fn carry_out(self, say: Say, stop: CancellationToken) -> Result<Outcome, EngineError> {
+        let told = say.clone();
+        let cluster = self.cluster.clone().observed(move |retry| {
+            told.say(Event::Retrying {
+                what: retry.what,
+                why: retry.why,
+                after_seconds: retry.after.as_secs_f64(),
+            });
+        });
+        let request = Arc::new(self.request);
+        let (run, resume) = (request.run.clone(), format!("ilab-host run --resume {}", request.run));
+        let setup = set_up(cluster, Arc::clone(&request), self.stages, say.clone());
+        let mut drive = tokio::select! {
+            biased;
+            () = stop.cancelled() => {
+                say.say(Event::Detached { run, running: Vec::new(), resume: resume.clone() });
+                return Ok(Outcome::Detached { running: Vec::new(), resume });
+            }
+            drive = setup => drive?,
+        };
+        let result = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            result = drive.go() => Some(result),
+        };
+        let outcome = match result {
+            Some(Ok(())) => {
+                let _ = tokio::time::timeout(LAST_WORDS, async {
+                    while drive.logs.join_next().await.is_some() {}
+                })
+                .await;
+                let mut outputs = drive.keeper.outputs();
+                outputs.retain(|stage, _| request.selected.contains(stage));
+                say.say(Event::RunFinished { run, succeeded: true });
+                Ok(Outcome::Finished { outputs })
+            }
+            Some(Err(error)) => {
+                if !matches!(error, EngineError::TakenOver { .. }) {
+                    say.say(Event::RunFinished { run, succeeded: false });
+                }
+                Err(error)
+            }
+            None => {
+                // What was begun is written down as far as it is known; what is not is found again by name and label.
+                let _ = tokio::time::timeout(LAST_WORDS, drive.keeper.save()).await;
+                let state = |stage: &&StageName| {
+                    matches!(drive.keeper.state(stage), StageState::Running | StageState::Applying)
+                };
+                let running: Vec<_> = request.selected.iter().filter(state).cloned().collect();
+                say.say(Event::Detached { run, running: running.clone(), resume: resume.clone() });
+                Ok(Outcome::Detached { running, resume })
+            }
+        };
+        if let Some(lease) = drive.lease.take() {
+            let _ = tokio::time::timeout(LAST_WORDS, lease.release()).await;
+        }
+        outcome
+    }
+}
+
+/// Everything before the first stage.
+async fn set_up(
+    cluster: Cluster,
+    request: Arc<RunRequest>,
+    stages: Arc<dyn Stages>,
+    say: Say,
+) -> Result<Drive, EngineError> {
+    // A wrong parameter is told without a cluster, and before a cluster is waited for.
+    let (first_request, first_stages) = (Arc::clone(&request), Arc::clone(&stages));
+    tokio::task::spawn_blocking(move || plan_all(&first_request, &*first_stages).map(drop))
+        .await
+        .map_err(|source| EngineError::Task { what: "planning".to_owned(), source })??;
+    let pipeline = Pipeline::new(request.offers.clone()).map_err(EngineError::Graph)?;
+    cluster.version().await?;
+    let store = RecordStore::new(cluster.clone());
+    let mut stored = store.load(&request.run).await?;
+    let mut record = stored.as_ref().map(parse).transpose()?;
+    resume::decide(&request, record.as_ref())?;
+    let Looked { keys: found, missing } = bindings::look(&cluster, &request, &pipeline).await?;
+    let planned = plan_again(&request, &pipeline, &stages, record.as_ref(), &found).await?;
+    for kind in planned.iter().flat_map(|stage| &stage.plan.manifests).filter_map(ObjectRef::of) {
+        cluster.knows(&kind.api_version, &kind.kind).await?;
+    }
+    // From here on the cluster is changed.
+    let fresh = match stored.take() {
+        Some(found) => found,
+        None => {
+            let new = new_record(&request);
+            store.create(&request.run, &print(&request.run, &new)?).await?
+        }
+    };
+    let lease = cluster.hold(&request.run, Some(reference(&fresh))).await?;
+    // Another host may have driven the run until just now.
+    let (stored, current) = match record.take() {
+        None => {
+            let current = parse(&fresh)?;
+            (fresh, current)
+        }
+        Some(_) => {
+            let again = store.load(&request.run).await?.unwrap_or(fresh);
+            let current = parse(&again)?;
+            (again, current)
+        }
+    };
+    match prepared(&cluster, &request, &pipeline, &stored, current, missing, &planned, &say, &store).await {
+        Ok((keeper, steps)) => {
+            let (notes, inbox) = mpsc::channel(NOTES);
+            let patience = request.options.outage;
+            Ok(Drive {
+                cluster: cluster.patience(patience),
+                request,
+                stages,
+                pipeline,
+                keeper,
+                found,
+                lease: Some(lease),
+                steps,
+                active: BTreeMap::new(),
+                notes,
+                inbox,
+                say,
+                logs: JoinSet::new(),
+                next_id: 0,
+            })
+        }
+        Err(error) => {
+            let _ = tokio::time::timeout(LAST_WORDS, lease.release()).await;
+            Err(error)
+        }
+    }
+}
+
+/// All stages once more, now with what is known of the cluster: its Secrets' keys and the outputs of earlier stages.
+async fn plan_again(
+    request: &Arc<RunRequest>,
+    pipeline: &Pipeline,
+    stages: &Arc<dyn Stages>,
+    record: Option<&RunRecord>,
+    found: &crate::credentials::FoundKeys,
+) -> Result<Vec<PlannedStage>, EngineError> {
+    let done = record.map(outputs).unwrap_or_default();
+    for offer in pipeline.stages().iter().filter(|offer| request.selected.contains(offer.name())) {
+        inputs::check_reachable(request, &offer.descriptor, &done)?;
+    }
+    let (request, pipeline, stages) = (Arc::clone(request), pipeline.clone(), Arc::clone(stages));
+    let found = found.clone();
+    tokio::task::spawn_blocking(move || {
+        planning::plan_known(&request, &pipeline, &*stages, &done, Some(&found))
+    })
+    .await
+    .map_err(|source| EngineError::Task { what: "planning".to_owned(), source })?
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "it is the second half of set_up, so that a failure gives the Lease back"
+)]
+async fn prepared(
+    cluster: &Cluster,
+    request: &Arc<RunRequest>,
+    pipeline: &Pipeline,
+    stored: &StoredRecord,
+    record: RunRecord,
+    missing: Vec<Value>,
+    planned: &[PlannedStage],
+    say: &Say,
+    store: &RecordStore,
+) -> Result<(Keeper, BTreeMap<StageName, Step>), EngineError> {
+    // Once more, because only now nobody else can change it.
+    let steps =
+        resume::decide(request, Some(&record).filter(|r| request.options.resume || !r.stages.is_empty()))?;
+    let mut keeper = Keeper::new(store.clone(), stored.clone(), record, say.events.clone());
+    remember(&mut keeper, request, pipeline, planned)?;
+    keeper.save().await?;
+    say.say(Event::RunStarted {
+        run: request.run.clone(),
+        namespace: request.namespace.clone(),
+        stages: planned.iter().map(|p| p.offer.name().clone()).collect(),
+        resumed: request.options.resume,
+    });
+    for stage in planned {
+        tell_planned(say, &keeper, &steps, stage);
+    }
+    for manifest in missing {
+        let options =
+            ilab_cluster::ApplyOptions { owner: Some(keeper.owner()), ..bindings::shared(request, None) };
+        apply_shared(cluster, say, &manifest, &options).await?;
+    }
+    for (volume, size) in bindings::volumes(request, pipeline, true)? {
+        if request.claims.existing.contains_key(&volume) {
+            continue;
+        }
+        let owner = (!request.claims.keep).then(|| keeper.owner());
+        let manifest = bindings::claim(request, &volume, &size);
+        let options = bindings::shared(request, owner);
+        let Some(object) = ObjectRef::of(&manifest) else { continue };
+        // A claim's size and class cannot be changed by asking again; an earlier part of the run made it.
+        if cluster.adopt(&object, &options).await?.is_none() {
+            apply_shared(cluster, say, &manifest, &options).await?;
+        }
+    }
+    Ok((keeper, steps))
+}
+
+async fn apply_shared(
+    cluster: &Cluster,
+    say: &Say,
+    manifest: &Value,
+    options: &ilab_cluster::ApplyOptions,
+) -> Result<(), EngineError> {
+    let applied = cluster.apply_new(manifest, options).await?;
+    if let Some(object) = ObjectRef::of(manifest) {
+        say.say(Event::ObjectApplied { stage: None, object, uid: applied.uid, created: applied.created });
+    }
+    Ok(())
+}
+
+fn tell_planned(say: &Say, keeper: &Keeper, steps: &BTreeMap<StageName, Step>, stage: &PlannedStage) {
+    let name = stage.offer.name();
+    if steps.get(name) == Some(&Step::Reuse) {
+        let outputs = keeper.record().stages.get(name).map(|s| s.outputs.clone()).unwrap_or_default();
+        say.say(Event::StageReused { stage: name.clone(), outputs });
+        return;
+    }
+    say.say(Event::StagePlanned {
+        stage: name.clone(),
+        file: stage.offer.file.clone(),
+        digest: stage.offer.digest.clone(),
+        objects: stage.plan.manifests.iter().filter_map(ObjectRef::of).collect(),
+    });
+}
+
+fn new_record(request: &RunRequest) -> RunRecord {
+    RunRecord::new(
+        request.run.clone(),
+        Timestamp::now(),
+        request.options.host_version.clone(),
+        pipeline_of(request),
+    )
+}
+
+fn pipeline_of(request: &RunRequest) -> BTreeMap<StageName, Origin> {
+    let origin = |offer: &ilab_core::graph::Offer| {
+        (offer.name().clone(), Origin { file: offer.file.clone(), digest: offer.digest.clone() })
+    };
+    request.offers.iter().map(origin).collect()
+}
+
+/// Names of what stands for volumes and credentials; never a value.
+fn remember(
+    keeper: &mut Keeper,
+    request: &RunRequest,
+    pipeline: &Pipeline,
+    planned: &[PlannedStage],
+) -> Result<(), EngineError> {
+    let volumes = bindings::volumes(request, pipeline, true)?;
+    let record = keeper.change();
+    // Components of stages that are run now count; what ran before keeps what it ran with.
+    for (stage, origin) in pipeline_of(request) {
+        let ran = record.stages.get(&stage).is_some_and(|s| s.state == StageState::Succeeded);
+        if !ran {
+            record.pipeline.insert(stage, origin);
+        }
+    }
+    for stage in &request.selected {
+        record.stages.entry(stage.clone()).or_default();
+    }
+    for volume in volumes.keys() {
+        let claim = planning::claim_name(&request.run, &request.claims.existing, volume);
+        record.claims.insert(volume.clone(), claim);
+    }
+    for credential in planned.iter().flat_map(|stage| &stage.context.credentials) {
+        let keys = record.credentials.entry(credential.name.clone()).or_default();
+        for key in &credential.keys {
+            let holder = match &key.holder {
+                KeyHolder::Secret(name) => Holder::Secret(name.clone()),
+                KeyHolder::ConfigMap(name) => Holder::ConfigMap(name.clone()),
+            };
+            keys.insert(key.key.clone(), holder);
+        }
+    }
+    Ok(())
+}
+
+fn reference(stored: &StoredRecord) -> Value {
+    let owner = stored.owner();
+    json!({
+        "apiVersion": owner.object.api_version,
+        "kind": owner.object.kind,
+        "name": owner.object.name,
+        "uid": owner.uid.0,
+    })
+}
