@@ -13,7 +13,9 @@
 mod checks;
 mod golden;
 mod sample;
+mod scripts;
 
 pub use checks::{accepted, bad_inputs, check_descriptor};
 pub use golden::{golden, yaml};
 pub use sample::Sample;
+pub use scripts::scripts_complete;
