@@ -1,0 +1,211 @@
+//! A loaded component and the three things one can ask of it.
+
+use crate::bindings::{StagePlugin, StagePluginPre};
+use crate::check::Facts;
+use crate::convert;
+use crate::engine::Ticker;
+use crate::error::{CallError, CallProblem, Function};
+use crate::limits::Limits;
+use crate::log::LogSink;
+use crate::state::{Hit, Identity, State};
+use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
+use ilab_core::names::{PluginDigest, StageName};
+use serde_json::Value;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use wasmtime::{Engine, Store, Trap};
+
+/// Stack of the thread that calls a component with WASI.
+const THREAD_STACK: usize = 4 << 20;
+
+/// A loaded component. Clones share it.
+///
+/// Every call runs in a fresh store under the limits of the [`Host`](crate::Host) that loaded it. A call blocks the
+/// thread until the guest is done, at most for [`Limits::call_time`].
+#[derive(Clone)]
+pub struct Plugin(Arc<PluginInner>);
+
+pub(crate) struct PluginInner {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) engine: Engine,
+    pub(crate) limits: Limits,
+    pub(crate) sink: Arc<dyn LogSink>,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) pre: StagePluginPre<State>,
+    pub(crate) facts: Facts,
+    pub(crate) descriptors: OnceLock<Arc<[Descriptor]>>,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin").field("identity", &self.0.identity).field("facts", &self.0.facts).finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    pub(crate) fn new(inner: PluginInner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// The SHA-256 of the component's bytes.
+    #[must_use]
+    pub fn digest(&self) -> &PluginDigest {
+        &self.0.identity.digest
+    }
+
+    /// The file it was loaded from.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.0.identity.file
+    }
+
+    /// The contract's version that it was built for.
+    #[must_use]
+    pub fn wit_version(&self) -> &str {
+        &self.0.facts.wit_version
+    }
+
+    /// Whether it asks for WASI, of which it gets an empty one.
+    #[must_use]
+    pub fn uses_wasi(&self) -> bool {
+        self.0.facts.wasi
+    }
+
+    /// The stages that it offers: at least one, no name twice.
+    ///
+    /// # Errors
+    /// [`CallError`] when the call breaks off or what it returns breaks the contract.
+    pub fn stages(&self) -> Result<Vec<Descriptor>, CallError> {
+        self.descriptors().map(|all| all.to_vec())
+    }
+
+    /// The same as [`stages`](Self::stages), shared. They are constant, so the component is asked once.
+    ///
+    /// # Errors
+    /// Those of [`stages`](Self::stages).
+    pub fn descriptors(&self) -> Result<Arc<[Descriptor]>, CallError> {
+        if let Some(known) = self.0.descriptors.get() {
+            return Ok(Arc::clone(known));
+        }
+        let asked = self.describe()?;
+        Ok(Arc::clone(self.0.descriptors.get_or_init(|| asked.into())))
+    }
+
+    /// Asks the component anew, which [`stages`](Self::stages) does once only.
+    ///
+    /// # Errors
+    /// Those of [`stages`](Self::stages).
+    pub fn describe(&self) -> Result<Vec<Descriptor>, CallError> {
+        let called = self.call(None, |store, plugin| plugin.ilab_pipeline_stage().call_stages(store));
+        called.and_then(convert::descriptors).map_err(|problem| self.error(Function::Stages, None, problem))
+    }
+
+    /// The manifests of one stage, and how to know that they are done.
+    ///
+    /// # Errors
+    /// [`CallError`]: the stage refuses ([`CallProblem::Stage`]), there is no such stage, the call breaks off or hits a
+    /// limit, or what it returns breaks the contract.
+    pub fn render(&self, stage: &StageName, context: &Context) -> Result<Plan, CallError> {
+        self.offers(Function::Render, stage)?;
+        let context = convert::context(context);
+        self.call(Some(stage), |store, plugin| {
+            plugin.ilab_pipeline_stage().call_render(store, stage.as_str(), &context)
+        })
+        .and_then(|result| convert::plan(result.map_err(convert::stage_error)?))
+        .map_err(|problem| self.error(Function::Render, Some(stage), problem))
+    }
+
+    /// The stage's outputs, a JSON object, from what its containers printed.
+    ///
+    /// # Errors
+    /// Those of [`render`](Self::render).
+    pub fn collect(&self, stage: &StageName, context: &Context, excerpts: &[Excerpt]) -> Result<Value, CallError> {
+        self.offers(Function::Collect, stage)?;
+        let (context, excerpts) = (convert::context(context), convert::excerpts(excerpts));
+        self.call(Some(stage), |store, plugin| {
+            plugin.ilab_pipeline_stage().call_collect(store, stage.as_str(), &context, &excerpts)
+        })
+        .and_then(|result| convert::object(|| "outputs".to_owned(), &result.map_err(convert::stage_error)?))
+        .map_err(|problem| self.error(Function::Collect, Some(stage), problem))
+    }
+
+    fn offers(&self, function: Function, stage: &StageName) -> Result<(), CallError> {
+        let offers = self.descriptors()?;
+        if offers.iter().any(|d| d.name == *stage) {
+            return Ok(());
+        }
+        let offers = offers.iter().map(|d| d.name.to_string()).collect();
+        Err(self.error(function, Some(stage), CallProblem::UnknownStage { offers }))
+    }
+
+    fn error(&self, function: Function, stage: Option<&StageName>, problem: CallProblem) -> CallError {
+        let Identity { file, digest } = &*self.0.identity;
+        CallError { file: file.clone(), digest: digest.clone(), stage: stage.cloned(), function, problem }
+    }
+
+    /// One call, where it may run.
+    fn call<R: Send>(
+        &self,
+        stage: Option<&StageName>,
+        call: impl FnOnce(&mut Store<State>, &StagePlugin) -> wasmtime::Result<R> + Send,
+    ) -> Result<R, CallProblem> {
+        if !self.0.facts.wasi {
+            return self.0.call_here(stage, call);
+        }
+        // WASI's streams block on a tokio runtime of their own, which panics on a thread that belongs to another one.
+        let failed = |detail: String| CallProblem::Host { detail };
+        std::thread::scope(|scope| {
+            std::thread::Builder::new()
+                .name("wasm-call".to_owned())
+                .stack_size(THREAD_STACK)
+                .spawn_scoped(scope, || self.0.call_here(stage, call))
+                .map_err(|error| failed(error.to_string()))?
+                .join()
+                .unwrap_or_else(|_| Err(failed("its WASI panicked".to_owned())))
+        })
+    }
+}
+
+impl PluginInner {
+    fn call_here<R>(
+        &self,
+        stage: Option<&StageName>,
+        call: impl FnOnce(&mut Store<State>, &StagePlugin) -> wasmtime::Result<R>,
+    ) -> Result<R, CallProblem> {
+        let stage = stage.map(ToString::to_string);
+        let state = State::new(Arc::clone(&self.identity), stage, Arc::clone(&self.sink), &self.limits);
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(self.limits.returned_bytes);
+        store.set_max_component_handles(self.limits.handles);
+        let ticking =
+            self.ticker.start(&self.engine).map_err(|error| CallProblem::Host { detail: error.to_string() })?;
+        store.set_epoch_deadline(Ticker::epochs(self.limits.call_time));
+        let result = self.pre.instantiate(&mut store).and_then(|plugin| call(&mut store, &plugin));
+        drop(ticking);
+        let last_error = store.data_mut().finish();
+        result.map_err(|error| self.translate(&error, store.data().limiter.hit, last_error))
+    }
+
+    /// What a failure of the engine means to people.
+    fn translate(&self, error: &wasmtime::Error, hit: Option<Hit>, last_error: Option<String>) -> CallProblem {
+        match hit {
+            Some(Hit::Memory(wanted)) => return CallProblem::Memory { wanted, limit: self.limits.memory_bytes },
+            Some(Hit::Table(wanted)) => return CallProblem::Table { wanted, limit: self.limits.table_elements },
+            None => {}
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => return CallProblem::Time { limit: self.limits.call_time },
+            Some(Trap::StackOverflow) => return CallProblem::Stack { limit: self.limits.stack_bytes },
+            _ => {}
+        }
+        let root = error.root_cause().to_string();
+        // The engine has no public type for this one; a test holds its words.
+        if root.contains("fuel allocated for hostcalls has been exhausted") {
+            return CallProblem::Returned { limit: self.limits.returned_bytes };
+        }
+        tracing::debug!(file = %self.identity.file.display(), error = format!("{error:?}"), "a call broke off");
+        CallProblem::Trap { detail: crate::escape::escape(&root).into_owned(), last_error }
+    }
+}
