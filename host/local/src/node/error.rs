@@ -40,6 +40,9 @@ pub enum NodeError {
     /// The API server did not answer.
     #[error("the node could not register itself")]
     Register(#[source] Box<kube::Error>),
+    /// The image store cannot be opened.
+    #[error(transparent)]
+    Images(#[from] super::images::ImageError),
     /// No shim command was given.
     #[error("the command that starts a pod's shim is empty")]
     NoShimCommand,

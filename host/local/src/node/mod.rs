@@ -9,12 +9,16 @@
 //! `sizeLimit`, and give containers capabilities: all are dropped.
 
 mod error;
+pub(crate) mod events;
 mod expand;
-mod files;
+pub(crate) mod files;
 mod images;
+pub(crate) mod kubelet;
 mod plan;
+pub(crate) mod quantity;
 mod sandbox;
 pub mod shim;
 
 pub use error::NodeError;
 pub use images::{ArchiveError, BadReference, Image, ImageConfig, ImageError, ImageSource, ImageStore, PullPolicy, Reference};
+pub use kubelet::{NodeHandle, NodeOptions, start};

@@ -5,4 +5,4 @@ pub(crate) mod limits;
 mod probe;
 
 pub(crate) use layout::{Layout, LayoutError, Source};
-pub(crate) use probe::{ProcMount, Sandbox};
+pub(crate) use probe::Sandbox;

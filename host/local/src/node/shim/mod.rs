@@ -13,6 +13,9 @@ mod restart;
 mod run;
 mod subpath;
 
+pub(crate) use control::short_path;
+pub(crate) use run::group_prefix;
+
 use nix::fcntl::{Flock, FlockArg};
 use std::fs;
 use std::io::Write;

@@ -148,7 +148,7 @@ fn attempt_in(
 }
 
 /// How the names of a pod's cgroups begin.
-pub(super) fn group_prefix(uid: &str) -> String {
+pub(crate) fn group_prefix(uid: &str) -> String {
     format!("ilab-{uid}-")
 }
 
