@@ -1,0 +1,60 @@
+"""Defaults of the miniature image, loaded at every start of its Python through the .pth file beside it.
+
+What a pod sets itself is kept. Nothing here is imported by the workload; it only makes Debian's torch usable.
+"""
+
+import importlib.abc
+import importlib.machinery
+import os
+import sys
+
+DEFAULTS = {
+    # Debian builds torch without libuv, which is the default transport of torchrun's rendezvous.
+    "USE_LIBUV": "0",
+    # Several ranks share few cores; a thread pool in each only makes them wait for one another.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # All models and data are local; a library that asks the network anyway should fail at once, not hang.
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+}
+for _name, _value in DEFAULTS.items():
+    os.environ.setdefault(_name, _value)
+
+_TARGET = "torch.distributed.distributed_c10d"
+
+
+class _TcpStoreWithoutLibuv(importlib.abc.MetaPathFinder):
+    """Makes TCPStore's constructor default to use_libuv=False, just before anything in torch can call it.
+
+    torch 2.6 reads USE_LIBUV where it builds most stores, but not for the static rendezvous of a plain
+    `torchrun --rdzv_endpoint`, which then dies with "PyTorch was build without libuv support".
+    """
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname != _TARGET:
+            return None
+        sys.meta_path.remove(self)
+        _patch()
+        return None
+
+
+def _patch():
+    try:
+        from torch._C._distributed_c10d import TCPStore
+    except ImportError:
+        return
+    construct = TCPStore.__init__
+
+    def __init__(self, *args, **kwargs):
+        # The ninth argument of torch 2.6; its own callers name it or leave it out.
+        if len(args) < 9:
+            kwargs.setdefault("use_libuv", False)
+        construct(self, *args, **kwargs)
+
+    TCPStore.__init__ = __init__
+
+
+if os.environ["USE_LIBUV"] == "0":
+    sys.meta_path.insert(0, _TcpStoreWithoutLibuv())
