@@ -219,9 +219,15 @@ impl RunLease {
 
     /// Ends when the Lease is lost, with who has it now. Pending for as long as it is held.
     pub async fn lost(&mut self) -> String {
-        match self.lost.wait_for(Option::is_some).await {
-            Ok(holder) => holder.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
+        loop {
+            // The borrow must end before the wait, or the caller's future cannot move between threads.
+            let now = self.lost.borrow_and_update().clone();
+            if let Some(holder) = now {
+                return holder;
+            }
+            if self.lost.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 

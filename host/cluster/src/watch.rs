@@ -71,9 +71,10 @@ impl Selection {
 }
 
 impl Cluster {
-    /// Watches one object, wherever it comes and goes. The first item says how it is now.
+    /// Watches one object, wherever it comes and goes. The first item says how it is now, unless `from` is given: the
+    /// resourceVersion of an answer about this object. The watch then begins there, without a list, and yields only what
+    /// is different from that answer.
     ///
-    /// `from` is the resourceVersion of an answer about this object: the watch then begins there, without a list.
     /// Passing errors are told to the observer and tried again without end; a permanent one is the last item.
     pub fn watch(
         &self,

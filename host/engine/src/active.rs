@@ -33,13 +33,13 @@ impl Drop for Tasks {
 }
 
 /// An object that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Placed {
     pub(crate) object: ObjectRef,
     pub(crate) uid: ObjectUid,
-    /// Where a watch can begin; none when the object may have changed since it was looked at.
-    pub(crate) version: Option<String>,
-    pub(crate) created: bool,
+    /// Its state when it was applied or adopted, and the version at which a watch can go on from there; none when it was
+    /// not looked at. An adopted object may be done already: then no change follows, and this is all there is to judge.
+    pub(crate) state: Option<(String, Value)>,
 }
 
 /// One object that is waited for.
@@ -164,7 +164,7 @@ mod tests {
             reason: None,
             timeout_seconds: None,
         };
-        let placed = Placed { object, uid: ObjectUid("u".into()), version: None, created: true };
+        let placed = Placed { object, uid: ObjectUid("u".into()), state: None };
         TargetState::new(&placed, Predicates::compile(&target).unwrap(), limit)
     }
 

@@ -167,7 +167,7 @@ impl Drive {
         };
         let new = active.pods.change(index, change, &keep);
         // A stage that runs already may have printed for days.
-        let attached = active.placed.get(index).is_some_and(|placed| placed.version.is_none());
+        let attached = active.placed.get(index).is_some_and(|placed| placed.state.is_none());
         let tail_lines = attached.then_some(self.request.options.attach_lines);
         if self.request.options.logs {
             for log in new {

@@ -9,7 +9,8 @@ use crate::planning::{self, PlannedStage};
 use crate::pods::Pods;
 use crate::resume::Step;
 use crate::{active::Tasks, inputs};
-use ilab_cluster::{ApplyOptions, ClusterError};
+use futures::StreamExt;
+use ilab_cluster::{ApplyOptions, ClusterError, Observed};
 use ilab_core::contract::ObjectRef;
 use ilab_core::names::{ObjectUid, StageName};
 use ilab_core::record::{CreatedObject, StageState, manifest_hash};
@@ -110,7 +111,7 @@ impl Drive {
             let known = self.recorded(&stage, &object).filter(|_| step == Step::Reattach);
             let here = match known {
                 // It was there once. Whether it still is, its watch will say: it is never created again.
-                Some(uid) => Placed { object, uid, version: None, created: false },
+                Some(uid) => Placed { object, uid, state: None },
                 None => self.place(&stage, object.clone(), manifest).await.map_err(|source| {
                     EngineError::Apply { stage: stage.clone(), object: object.to_string(), source }
                 })?,
@@ -169,12 +170,7 @@ impl Drive {
             uid: applied.uid.clone(),
             created: applied.created,
         });
-        Ok(Placed {
-            object,
-            uid: applied.uid,
-            version: Some(applied.resource_version),
-            created: applied.created,
-        })
+        Ok(Placed { object, uid: applied.uid, state: Some((applied.resource_version, applied.object)) })
     }
 
     /// Deletes what is left of a failed attempt: its own objects and no others.
@@ -226,7 +222,9 @@ impl Drive {
         for (index, here) in watched.iter().enumerate() {
             let (notes, name, quiet) = (self.notes.clone(), stage.clone(), self.request.options.quiet);
             if index < targets.len() {
-                let states = self.cluster.watch(&here.object, here.version.clone());
+                let (version, first) = here.state.clone().unzip();
+                let first = futures::stream::iter(first.map(|object| Ok(Observed::Present(object))));
+                let states = first.chain(self.cluster.watch(&here.object, version));
                 let task =
                     send_all(states, notes.clone(), name.clone(), id, move |item| Seen::Target(index, item));
                 tasks.add(tokio::spawn(task).abort_handle());
