@@ -56,7 +56,7 @@ fn each_bad_word_is_told_where_it_stands() {
         (
             "/parameters/0/schema",
             json!({"$ref": "file:///etc/passwd"}),
-            "parameters[epochs].schema: the schema uses $ref",
+            "parameters[epochs].schema: the schema uses \"$ref\"",
         ),
         ("/parameters/0/env", json!("epochs"), "parameters[epochs].env"),
         ("/parameters/0/env", json!("AWS_SECRET_ACCESS_KEY"), "is not for a stage"),

@@ -3,6 +3,7 @@
 //! Fragments come from guests. They may not refer to anything (no `$ref`, so nothing is fetched and nothing recurses),
 //! patterns run in linear time, and size and depth are bounded.
 
+use crate::nearest::{hint, nearest};
 use crate::text;
 use serde_json::Value;
 
@@ -23,11 +24,13 @@ pub enum SchemaError {
     /// Deeper than [`MAX_SCHEMA_DEPTH`].
     #[error("the schema is nested more than {MAX_SCHEMA_DEPTH} deep")]
     TooDeep,
-    /// It refers to another schema.
-    #[error("the schema uses {keyword}: a fragment stands alone and refers to nothing")]
-    Reference {
+    /// A keyword that fragments may not use: a misspelt one, or one that refers to another schema.
+    #[error("the schema uses {}, which is not a keyword that a fragment may use{}", text::quoted(.keyword, 40), hint(.nearest.as_deref(), &[]))]
+    UnknownKeyword {
         /// The keyword, for example `$ref`.
         keyword: String,
+        /// The keyword that is nearest.
+        nearest: Option<String>,
     },
     /// It is no JSON Schema.
     #[error("not a JSON Schema: {problem}")]
@@ -62,11 +65,13 @@ impl Schema {
             return Err(SchemaError::TooLong { bytes });
         }
         check_shape(fragment, 0)?;
+        check_keywords(fragment)?;
         if !fragment.is_object() && !fragment.is_boolean() {
             return Err(SchemaError::Invalid { problem: "it must be an object".into() });
         }
         let validator = jsonschema::options()
-            .with_draft(jsonschema::Draft::Draft202012)
+            // For these keywords all drafts are the same, and this one's own schema is the quickest to prepare.
+            .with_draft(jsonschema::Draft::Draft7)
             .offline()
             .with_pattern_options(jsonschema::PatternOptions::regex())
             .build(fragment)
@@ -92,31 +97,90 @@ impl Schema {
     }
 }
 
+/// What stands under a keyword.
+#[derive(Debug, Clone, Copy)]
+enum Holds {
+    Value,
+    Schema,
+    Schemas,
+}
+
+/// The keywords that fragments may use, and what stands under each. All drafts since 6 agree on what they mean. Others
+/// are refused, because a misspelt keyword would otherwise allow everything.
+const KEYWORDS: [(&str, Holds); 36] = [
+    ("type", Holds::Value),
+    ("enum", Holds::Value),
+    ("const", Holds::Value),
+    ("title", Holds::Value),
+    ("description", Holds::Value),
+    ("default", Holds::Value),
+    ("examples", Holds::Value),
+    ("$comment", Holds::Value),
+    ("format", Holds::Value),
+    ("pattern", Holds::Value),
+    ("minimum", Holds::Value),
+    ("maximum", Holds::Value),
+    ("exclusiveMinimum", Holds::Value),
+    ("exclusiveMaximum", Holds::Value),
+    ("multipleOf", Holds::Value),
+    ("minLength", Holds::Value),
+    ("maxLength", Holds::Value),
+    ("minItems", Holds::Value),
+    ("maxItems", Holds::Value),
+    ("uniqueItems", Holds::Value),
+    ("required", Holds::Value),
+    ("minProperties", Holds::Value),
+    ("maxProperties", Holds::Value),
+    ("additionalProperties", Holds::Schema),
+    ("propertyNames", Holds::Schema),
+    ("items", Holds::Schema),
+    ("contains", Holds::Schema),
+    ("not", Holds::Schema),
+    ("if", Holds::Schema),
+    ("then", Holds::Schema),
+    ("else", Holds::Schema),
+    ("allOf", Holds::Schemas),
+    ("anyOf", Holds::Schemas),
+    ("oneOf", Holds::Schemas),
+    ("properties", Holds::Schemas),
+    ("patternProperties", Holds::Schemas),
+];
+
 fn check_shape(fragment: &Value, depth: usize) -> Result<(), SchemaError> {
     if depth > MAX_SCHEMA_DEPTH {
         return Err(SchemaError::TooDeep);
     }
     match fragment {
-        Value::Object(map) => map.iter().try_for_each(|(key, value)| {
-            // Also as the name of a property: telling the two apart is not worth a hole.
-            if matches!(
-                key.as_str(),
-                "$ref"
-                    | "$dynamicRef"
-                    | "$recursiveRef"
-                    | "$schema"
-                    | "$id"
-                    | "$anchor"
-                    | "$dynamicAnchor"
-                    | "$vocabulary"
-            ) {
-                return Err(SchemaError::Reference { keyword: key.clone() });
-            }
-            check_shape(value, depth + 1)
-        }),
+        Value::Object(map) => map.values().try_for_each(|value| check_shape(value, depth + 1)),
         Value::Array(items) => items.iter().try_for_each(|item| check_shape(item, depth + 1)),
         _ => Ok(()),
     }
+}
+
+fn check_keywords(fragment: &Value) -> Result<(), SchemaError> {
+    for (keyword, value) in fragment.as_object().into_iter().flatten() {
+        let many = || {
+            value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .chain(value.as_object().into_iter().flat_map(serde_json::Map::values))
+        };
+        match KEYWORDS.iter().find(|(known, _)| known == keyword).map(|(_, holds)| holds) {
+            Some(Holds::Value) => {}
+            // `items` may also be a list of schemas.
+            Some(Holds::Schema) if value.is_array() => many().try_for_each(check_keywords)?,
+            Some(Holds::Schema) => check_keywords(value)?,
+            Some(Holds::Schemas) => many().try_for_each(check_keywords)?,
+            None => {
+                return Err(SchemaError::UnknownKeyword {
+                    nearest: nearest(keyword, KEYWORDS.map(|(known, _)| known)),
+                    keyword: keyword.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The JSON types that a fragment allows at its top, in the order in which text is tried as them; empty when it does
@@ -217,7 +281,10 @@ mod tests {
             json!({"allOf": [{"$ref": "http://example.com/x"}]}),
             json!({"$id": "file:///etc/passwd"}),
         ] {
-            assert!(matches!(Schema::compile(&reference), Err(SchemaError::Reference { .. })), "{reference}");
+            assert!(
+                matches!(Schema::compile(&reference), Err(SchemaError::UnknownKeyword { .. })),
+                "{reference}"
+            );
         }
         for nonsense in [
             json!({"type": "whole"}),
@@ -227,6 +294,37 @@ mod tests {
             json!({"pattern": "("}),
         ] {
             assert!(matches!(Schema::compile(&nonsense), Err(SchemaError::Invalid { .. })), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn misspelt_keywords_are_refused_wherever_they_are() {
+        let message = |fragment: Value| Schema::compile(&fragment).unwrap_err().to_string();
+        assert_eq!(
+            message(json!({"minimun": 1})),
+            "the schema uses \"minimun\", which is not a keyword that a fragment may use; did you mean minimum?"
+        );
+        for fragment in [
+            json!({"items": {"typ": "string"}}),
+            json!({"items": [{"typ": "string"}]}),
+            json!({"properties": {"a": {"typ": "string"}}}),
+            json!({"anyOf": [{"typ": "string"}]}),
+            json!({"additionalProperties": {"typ": "string"}}),
+            json!({"prefixItems": []}),
+        ] {
+            assert!(
+                matches!(Schema::compile(&fragment), Err(SchemaError::UnknownKeyword { .. })),
+                "{fragment}"
+            );
+        }
+        // Names of properties and values are no keywords.
+        for fragment in [
+            json!({"properties": {"typ": {"type": "string"}}}),
+            json!({"const": {"typ": 1}}),
+            json!({"default": {"$ref": "x"}}),
+            json!({"additionalProperties": false}),
+        ] {
+            assert!(Schema::compile(&fragment).is_ok(), "{fragment}");
         }
     }
 

@@ -11,13 +11,34 @@ use cel::common::value::{CowVal, Val};
 use cel::parser::Expression;
 use cel::{Context, Env, ExecutionError};
 use serde_json::Value;
-use std::sync::{Arc, LazyLock};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// The longest reason that is kept, in characters.
 pub const MAX_REASON_CHARS: usize = 1000;
 
 /// The standard functions, built once.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// Expressions that were compiled before: stages of one SDK say the same few, and parsing is what a dry run would spend
+/// most of its time on.
+static COMPILED: LazyLock<Mutex<HashMap<String, Arc<Expression>>>> = LazyLock::new(Mutex::default);
+/// The most expressions that are remembered; more are compiled each time.
+const MAX_REMEMBERED: usize = 256;
+
+fn compiled(source: &str) -> Result<Arc<Expression>, PredicateProblem> {
+    // What a panic left behind is still a map of compiled expressions.
+    let remembered = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = remembered().get(source) {
+        return Ok(Arc::clone(known));
+    }
+    let expression = Arc::new(compile(source)?);
+    let mut remembered = remembered();
+    if remembered.len() < MAX_REMEMBERED {
+        remembered.insert(source.to_owned(), Arc::clone(&expression));
+    }
+    Ok(expression)
+}
 
 /// What a watched object's state means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +61,9 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 pub struct Predicates {
     target: Target,
-    succeeded: Expression,
-    failed: Expression,
-    reason: Option<Expression>,
+    succeeded: Arc<Expression>,
+    failed: Arc<Expression>,
+    reason: Option<Arc<Expression>>,
 }
 
 /// What became of one evaluation.
@@ -77,8 +98,8 @@ impl Predicates {
     /// # Ok::<(), ilab_core::verdict::PredicateError>(())
     /// ```
     pub fn compile(target: &Target) -> Result<Self, PredicateError> {
-        let compiled = |predicate: &'static str, expression: &str| {
-            compile(expression).map_err(|problem: PredicateProblem| PredicateError {
+        let compile = |predicate: &'static str, expression: &str| {
+            compiled(expression).map_err(|problem| PredicateError {
                 object: target.object.to_string(),
                 predicate,
                 expression: expression.to_owned(),
@@ -86,9 +107,9 @@ impl Predicates {
             })
         };
         Ok(Self {
-            succeeded: compiled("succeeded", &target.succeeded)?,
-            failed: compiled("failed", &target.failed)?,
-            reason: target.reason.as_deref().map(|reason| compiled("reason", reason)).transpose()?,
+            succeeded: compile("succeeded", &target.succeeded)?,
+            failed: compile("failed", &target.failed)?,
+            reason: target.reason.as_deref().map(|reason| compile("reason", reason)).transpose()?,
             target: target.clone(),
         })
     }
