@@ -11,6 +11,7 @@ use ilab_stage_sdk::settings::{PodSettings, ResourceSettings};
 use ilab_stage_sdk::{Ctx, Descriptor, Error, Output, Parameter, Plan, Stage, export_stages, targets};
 use serde::Deserialize;
 
+const NAME: &str = "sdg-data-fetch";
 const DOWNLOAD: &str = "download-data-object-store";
 const PREPROCESS: &str = "sdg-data-preprocess";
 
@@ -36,7 +37,7 @@ pub struct Fetch;
 
 impl Stage for Fetch {
     fn descriptor(&self) -> Descriptor {
-        instructlab::describe("sdg-data-fetch", "sdg-data-fetch", "Downloads the SDG archive and prepares its data")
+        instructlab::describe(NAME, "sdg-data-fetch", "Downloads the SDG archive and prepares its data")
             .parameter(image_parameter())
             .parameter(host_image_parameter())
             .parameter(
@@ -80,6 +81,10 @@ impl Stage for Fetch {
             ))
             .creates::<ConfigMap>()
             .creates::<Job>()
+    }
+
+    fn name(&self) -> String {
+        NAME.into()
     }
 
     fn render(&self, ctx: &Ctx) -> Result<Plan, Error> {

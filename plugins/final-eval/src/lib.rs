@@ -1,12 +1,15 @@
 //! The stage `final-eval`: compares the best checkpoint with the base model, knowledge by MMLU on the archive's own
 //! questions, skills by MT-Bench on the taxonomy's.
 
-use ilab_stage_sdk::instructlab::{self, DATA_ROOT, EvaluationJob, EvaluationSettings, evaluation_job, judge};
+use ilab_stage_sdk::instructlab::{
+    self, DATA_ROOT, EvaluationJob, EvaluationSettings, evaluation_job, judge,
+};
 use ilab_stage_sdk::k8s::{batch::v1::Job, core::v1::ConfigMap};
 use ilab_stage_sdk::{Ctx, Descriptor, Error, Output, Parameter, Plan, Stage, export_stages};
 use serde::Deserialize;
 use serde_json::json;
 
+const NAME: &str = "final-eval";
 const CANDIDATE: &str = "mt-bench.best-model";
 const BASE: &str = "train-phase-1.base-model";
 const OUTPUTS: &str = "/data/ilab/final-eval.outputs";
@@ -44,16 +47,22 @@ fn branch(name: &str, help: &str) -> Parameter {
 
 impl Stage for FinalEval {
     fn descriptor(&self) -> Descriptor {
-        instructlab::describe("final-eval", "evaluation", "Compares the best checkpoint with the base model")
+        instructlab::describe(NAME, "evaluation", "Compares the best checkpoint with the base model")
             .selected_by("eval-type", "final")
             .after("mt-bench")
             .parameter(
-                Parameter::path("base-model", "What to compare with; empty: the model that training started from")
-                    .or_empty()
-                    .default(""),
+                Parameter::path(
+                    "base-model",
+                    "What to compare with; empty: the model that training started from",
+                )
+                .or_empty()
+                .default(""),
             )
             .parameter(branch("base-branch", "Branch of the taxonomy with the questions for the base model"))
-            .parameter(branch("candidate-branch", "Branch of the taxonomy with the questions for the checkpoint"))
+            .parameter(branch(
+                "candidate-branch",
+                "Branch of the taxonomy with the questions for the checkpoint",
+            ))
             .parameter(
                 Parameter::integer("few-shots", "Examples before each knowledge question")
                     .minimum(0)
@@ -71,13 +80,32 @@ impl Stage for FinalEval {
             .input("?train-phase-1.base-model")
             .output(Output::optional_number("mmlu-candidate", "Knowledge of the checkpoint, of 1", 0.62))
             .output(Output::optional_number("mmlu-base", "Knowledge of the base model, of 1", 0.58))
-            .output(Output::new("mt-bench-candidate", "Skills of the checkpoint, of 10", json!({"type": "number"}), 7.1))
-            .output(Output::new("mt-bench-base", "Skills of the base model, of 10", json!({"type": "number"}), 6.4))
+            .output(Output::new(
+                "mt-bench-candidate",
+                "Skills of the checkpoint, of 10",
+                json!({"type": "number"}),
+                7.1,
+            ))
+            .output(Output::new(
+                "mt-bench-base",
+                "Skills of the base model, of 10",
+                json!({"type": "number"}),
+                6.4,
+            ))
             .output(Output::new("error-rate", "Share of unusable judgments", json!({"type": "number"}), 0.0))
             .output(Output::new("mmlu-tasks", "Knowledge by task", json!({"type": "array"}), json!([])))
-            .output(Output::new("regressions", "Where the checkpoint is worse", json!({"type": "array"}), json!([])))
+            .output(Output::new(
+                "regressions",
+                "Where the checkpoint is worse",
+                json!({"type": "array"}),
+                json!([]),
+            ))
             .creates::<ConfigMap>()
             .creates::<Job>()
+    }
+
+    fn name(&self) -> String {
+        NAME.into()
     }
 
     fn render(&self, ctx: &Ctx) -> Result<Plan, Error> {
@@ -109,7 +137,10 @@ impl Stage for FinalEval {
                 print: "output-eval-final-scores",
                 scripts: SCRIPTS,
                 script: "final_eval.py",
-                arguments: arguments.into_iter().flat_map(|(flag, value)| [flag.into(), value.into()]).collect(),
+                arguments: arguments
+                    .into_iter()
+                    .flat_map(|(flag, value)| [flag.into(), value.into()])
+                    .collect(),
                 outputs: OUTPUTS,
             },
         )

@@ -1,11 +1,14 @@
 //! The stage `mt-bench`: scores every checkpoint of training phase 2 with MT-Bench and names the best.
 
-use ilab_stage_sdk::instructlab::{self, DATA_ROOT, EvaluationJob, EvaluationSettings, evaluation_job, judge};
+use ilab_stage_sdk::instructlab::{
+    self, DATA_ROOT, EvaluationJob, EvaluationSettings, evaluation_job, judge,
+};
 use ilab_stage_sdk::k8s::{batch::v1::Job, core::v1::ConfigMap};
 use ilab_stage_sdk::{Ctx, Descriptor, Error, Output, Parameter, Plan, Stage, export_stages};
 use serde::Deserialize;
 use serde_json::json;
 
+const NAME: &str = "mt-bench";
 const CHECKPOINTS: &str = "train-phase-2.checkpoints-dir";
 const OUTPUTS: &str = "/data/ilab/mt-bench.outputs";
 
@@ -43,14 +46,17 @@ impl Stage for MtBench {
             },
         });
         let best = "/data/model/output/ilab/phase_2/hf_format/samples_7200";
-        instructlab::describe("mt-bench", "evaluation", "Scores every checkpoint with MT-Bench and names the best")
+        instructlab::describe(NAME, "evaluation", "Scores every checkpoint with MT-Bench and names the best")
             .selected_by("eval-type", "mt-bench")
             .after("train-phase-2")
             .parameter(
-                Parameter::number("max-error-rate", "Checkpoints with more unusable judgments cannot be the best")
-                    .minimum(0)
-                    .maximum(1)
-                    .default(1),
+                Parameter::number(
+                    "max-error-rate",
+                    "Checkpoints with more unusable judgments cannot be the best",
+                )
+                .minimum(0)
+                .maximum(1)
+                .default(1),
             )
             .parameters(EvaluationSettings::parameters())
             .credential(judge())
@@ -65,6 +71,10 @@ impl Stage for MtBench {
             ))
             .creates::<ConfigMap>()
             .creates::<Job>()
+    }
+
+    fn name(&self) -> String {
+        NAME.into()
     }
 
     fn render(&self, ctx: &Ctx) -> Result<Plan, Error> {

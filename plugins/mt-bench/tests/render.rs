@@ -28,7 +28,12 @@ fn variable(sample: &Sample<'_>, name: &str) -> Value {
 }
 
 fn words(sample: &Sample<'_>) -> Vec<String> {
-    evaluation(sample)["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap().into()).collect()
+    evaluation(sample)["command"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|word| word.as_str().unwrap().into())
+        .collect()
 }
 
 fn after(words: &[String], flag: &str) -> Option<String> {
@@ -45,9 +50,8 @@ fn renders_what_the_golden_files_say() {
     golden("tests/golden/no-gpu.yaml", &sample().set("gpus", 0).yaml());
     golden("tests/golden/queue.yaml", &sample().set("queue-name", "user-queue").yaml());
     let config_map = KeyHolder::ConfigMap("judge-serving-details".into());
-    let split = with_ca()
-        .bind("judge", "JUDGE_ENDPOINT", config_map.clone())
-        .bind("judge", "JUDGE_NAME", config_map);
+    let split =
+        with_ca().bind("judge", "JUDGE_ENDPOINT", config_map.clone()).bind("judge", "JUDGE_NAME", config_map);
     golden("tests/golden/judge-in-config-map.yaml", &split.yaml());
 }
 
@@ -71,9 +75,11 @@ fn every_module_that_a_script_imports_is_shipped() {
 
 #[test]
 fn b2_the_judge_is_read_from_whatever_holds_it() {
-    let sample = sample()
-        .bind("judge", "JUDGE_API_KEY", KeyHolder::Secret("my-judge".into()))
-        .bind("judge", "JUDGE_NAME", KeyHolder::ConfigMap("details".into()));
+    let sample = sample().bind("judge", "JUDGE_API_KEY", KeyHolder::Secret("my-judge".into())).bind(
+        "judge",
+        "JUDGE_NAME",
+        KeyHolder::ConfigMap("details".into()),
+    );
     assert_eq!(
         variable(&sample, "JUDGE_API_KEY")["valueFrom"],
         json!({"secretKeyRef": {"key": "JUDGE_API_KEY", "name": "my-judge"}})
@@ -120,12 +126,20 @@ fn b23_memory_and_shared_memory_are_asked_for() {
 fn b24_the_log_that_is_read_is_that_of_this_job_and_container() {
     let excerpts = sample().render().excerpts;
     assert_eq!(excerpts.len(), 1);
-    assert_eq!((excerpts[0].object.name.as_str(), excerpts[0].container.as_str()), ("ilab-mt-bench", "output-eval-mt-bench-scores"));
+    assert_eq!(
+        (excerpts[0].object.name.as_str(), excerpts[0].container.as_str()),
+        ("ilab-mt-bench", "output-eval-mt-bench-scores")
+    );
 }
 
 #[test]
 fn b25_a_log_without_scores_is_an_error_of_this_stage() {
-    for log in ["", "Traceback (most recent call last):", "{'best_model': 'x'}", "ILAB_OUTPUTS {\"best-model\": \"x\"}"] {
+    for log in [
+        "",
+        "Traceback (most recent call last):",
+        "{'best_model': 'x'}",
+        "ILAB_OUTPUTS {\"best-model\": \"x\"}",
+    ] {
         assert!(sample().collect(&[log]).is_err(), "{log}");
     }
 }
@@ -135,7 +149,10 @@ fn b29_only_the_results_are_written_outside_the_scratch_space() {
     let command = words(&sample());
     let written: Vec<&String> =
         command.iter().filter(|word| word.starts_with("/data") && *word != FOLDER).collect();
-    assert_eq!(written, ["/data/mt-bench-results.txt", "/data/mt-bench-best.txt", "/data/ilab/mt-bench.outputs"]);
+    assert_eq!(
+        written,
+        ["/data/mt-bench-results.txt", "/data/mt-bench-best.txt", "/data/ilab/mt-bench.outputs"]
+    );
     let print = &pod(&sample())["containers"][0];
     assert_eq!(print["volumeMounts"], json!([{"mountPath": "/data", "name": "data", "readOnly": true}]));
 }
@@ -151,12 +168,17 @@ fn the_judges_ca_is_mounted_only_where_there_is_one() {
     assert_eq!(variable(&secret, "JUDGE_CA_CERT_PATH")["value"], "/tmp/cert/$(JUDGE_CA_CERT_CM_KEY)");
     let env = evaluation(&secret)["env"].clone();
     let position = |name: &str| env.as_array().unwrap().iter().position(|v| v["name"] == name).unwrap();
-    assert!(position("JUDGE_CA_CERT_CM_KEY") < position("JUDGE_CA_CERT_PATH"), "it must be defined before its use");
+    assert!(
+        position("JUDGE_CA_CERT_CM_KEY") < position("JUDGE_CA_CERT_PATH"),
+        "it must be defined before its use"
+    );
 }
 
 #[test]
 fn arguments_of_the_model_server_stay_one_word_each() {
-    let sample = sample().set("server-args", json!(["--max-model-len", "4096"])).set("merge-system-user-message", true);
+    let sample = sample()
+        .set("server-args", json!(["--max-model-len", "4096"]))
+        .set("merge-system-user-message", true);
     let command = words(&sample);
     for word in ["--server-arg=--max-model-len", "--server-arg=4096", "--merge-system-user-message"] {
         assert!(command.iter().any(|known| known == word), "{word}");

@@ -30,8 +30,8 @@ impl Ctx {
         credentials: Vec<BoundCredential>,
         volumes: Vec<BoundVolume>,
     ) -> Result<Self, Error> {
-        let inputs =
-            serde_json::from_str(inputs).map_err(|e| Error::other(format!("the inputs are no JSON object: {e}")))?;
+        let inputs = serde_json::from_str(inputs)
+            .map_err(|e| Error::other(format!("the inputs are no JSON object: {e}")))?;
         Ok(Self { run, namespace, prefix, parameters, inputs, credentials, volumes })
     }
 
@@ -66,7 +66,8 @@ impl Ctx {
     /// When a field has no parameter or the types disagree: a defect of the stage, because the host has validated
     /// the parameters by their schemas.
     pub fn parameters<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_str(&self.parameters).map_err(|e| Error::other(format!("the parameters do not fit: {e}")))
+        serde_json::from_str(&self.parameters)
+            .map_err(|e| Error::other(format!("the parameters do not fit: {e}")))
     }
 
     /// An output of another stage, as `stage.output`; none when it is not known.
@@ -153,11 +154,19 @@ impl BoundCredential {
     pub fn env(&self, variable: &str, key: &str) -> Option<EnvVar> {
         let source = match self.holder(key)? {
             KeyHolder::Secret(name) => EnvVarSource {
-                secret_key_ref: Some(SecretKeySelector { name: name.clone(), key: key.into(), optional: None }),
+                secret_key_ref: Some(SecretKeySelector {
+                    name: name.clone(),
+                    key: key.into(),
+                    optional: None,
+                }),
                 ..EnvVarSource::default()
             },
             KeyHolder::ConfigMap(name) => EnvVarSource {
-                config_map_key_ref: Some(ConfigMapKeySelector { name: name.clone(), key: key.into(), optional: None }),
+                config_map_key_ref: Some(ConfigMapKeySelector {
+                    name: name.clone(),
+                    key: key.into(),
+                    optional: None,
+                }),
                 ..EnvVarSource::default()
             },
         };
@@ -185,8 +194,13 @@ pub fn path_problem(path: &str, root: &str) -> Option<String> {
         return Some("is longer than 1024 bytes".into());
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "._+@%-".contains(c);
-    if rest.split('/').any(|segment| segment.is_empty() || segment.starts_with('.') || !segment.chars().all(plain)) {
-        return Some("is not a plain path: use letters, digits and . _ + @ % - and no hidden or empty segment".into());
+    if rest
+        .split('/')
+        .any(|segment| segment.is_empty() || segment.starts_with('.') || !segment.chars().all(plain))
+    {
+        return Some(
+            "is not a plain path: use letters, digits and . _ + @ % - and no hidden or empty segment".into(),
+        );
     }
     None
 }

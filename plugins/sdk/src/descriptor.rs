@@ -144,7 +144,11 @@ impl Parameter {
 
     /// A list of texts.
     pub fn strings(name: &str, help: &str) -> Self {
-        Self::new(name, help, json!({"type": "array", "items": {"type": "string", "maxLength": 1024}, "maxItems": 100}))
+        Self::new(
+            name,
+            help,
+            json!({"type": "array", "items": {"type": "string", "maxLength": 1024}, "maxItems": 100}),
+        )
     }
 
     /// An absolute path in a pod: no blanks, quotes, commas, `=`, `$` or `..`, which some program on the way would

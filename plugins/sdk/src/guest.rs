@@ -8,8 +8,8 @@ use crate::{Ctx, Plan, Stage};
 /// # Errors
 /// When the component does not offer it; names those that it does.
 pub fn find<'a>(stages: &[&'a dyn Stage], name: &str) -> Result<&'a dyn Stage, Error> {
-    stages.iter().copied().find(|stage| stage.descriptor().name == name).ok_or_else(|| {
-        let offered: Vec<String> = stages.iter().map(|stage| stage.descriptor().name).collect();
+    stages.iter().copied().find(|stage| stage.name() == name).ok_or_else(|| {
+        let offered: Vec<String> = stages.iter().map(|stage| stage.name()).collect();
         Error::other(format!("there is no stage {name:?} here, only {}", offered.join(", ")))
     })
 }
@@ -27,8 +27,8 @@ mod component {
     use crate::bindings::exports::ilab::pipeline::stage as abi;
     use crate::bindings::ilab::pipeline::types;
     use crate::contract::{
-        BoundCredential, BoundKey, BoundVolume, Credential, Descriptor, Error, Excerpt, KeyHolder, ObjectRef, Output,
-        Parameter,
+        BoundCredential, BoundKey, BoundVolume, Credential, Descriptor, Error, Excerpt, KeyHolder, ObjectRef,
+        Output, Parameter,
     };
     use crate::{Ctx, Plan, Stage};
     use serde_json::Value;
@@ -50,7 +50,11 @@ mod component {
     ///
     /// # Errors
     /// What the stage says.
-    pub fn render(stages: &[&dyn Stage], name: &str, context: types::Context) -> Result<types::Plan, types::Error> {
+    pub fn render(
+        stages: &[&dyn Stage],
+        name: &str,
+        context: types::Context,
+    ) -> Result<types::Plan, types::Error> {
         report_panics();
         let ctx = ctx(context).map_err(error)?;
         super::render(stages, name, &ctx).map(plan).map_err(error)
@@ -72,9 +76,8 @@ mod component {
             .into_iter()
             .map(|e| Excerpt { source: own_object(e.source), container: e.container, text: e.text })
             .collect();
-        let outputs = super::find(stages, name)
-            .and_then(|stage| stage.collect(&ctx, &excerpts))
-            .map_err(error)?;
+        let outputs =
+            super::find(stages, name).and_then(|stage| stage.collect(&ctx, &excerpts)).map_err(error)?;
         Ok(Value::Object(outputs).to_string())
     }
 

@@ -66,11 +66,11 @@ mod stage;
 #[cfg(target_arch = "wasm32")]
 pub mod bindings;
 
-pub use contract::{
-    BoundCredential, BoundKey, BoundVolume, Credential, Descriptor, Error, Excerpt, ExcerptSource, KeyHolder, Kind,
-    ObjectRef, Output, Parameter, Selector, Target, Volume,
-};
 pub use context::{Ctx, path_problem};
+pub use contract::{
+    BoundCredential, BoundKey, BoundVolume, Credential, Descriptor, Error, Excerpt, ExcerptSource, KeyHolder,
+    Kind, ObjectRef, Output, Parameter, Selector, Target, Volume,
+};
 pub use k8s_openapi::{self, api as k8s};
 pub use plan::{DEFAULT_EXCERPT_BYTES, Manifest, Plan};
 pub use stage::Stage;

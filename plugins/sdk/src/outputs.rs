@@ -80,7 +80,14 @@ mod tests {
 
     #[test]
     fn what_is_no_outputs_line_is_an_error_and_not_an_empty_result() {
-        for log in ["", "nothing", "ILAB_OUTPUTS", "ILAB_OUTPUTS []", "ILAB_OUTPUTS {\"a\":NaN}", "ILAB_OUTPUTS {\"a\""] {
+        for log in [
+            "",
+            "nothing",
+            "ILAB_OUTPUTS",
+            "ILAB_OUTPUTS []",
+            "ILAB_OUTPUTS {\"a\":NaN}",
+            "ILAB_OUTPUTS {\"a\"",
+        ] {
             assert!(from_log(log).is_err(), "{log}");
         }
         // A stack overflow would take the whole component down.

@@ -251,7 +251,10 @@ pub fn memory_volume(name: &str, size: &str) -> Volume {
 pub fn config_map_volume(name: &str, config_map: &str) -> Volume {
     Volume {
         name: name.into(),
-        config_map: Some(ConfigMapVolumeSource { name: config_map.into(), ..ConfigMapVolumeSource::default() }),
+        config_map: Some(ConfigMapVolumeSource {
+            name: config_map.into(),
+            ..ConfigMapVolumeSource::default()
+        }),
         ..Volume::default()
     }
 }

@@ -62,16 +62,24 @@ impl PodSettings {
             "additionalProperties": {"type": "string", "maxLength": 4096},
         });
         vec![
-            Parameter::choice("image-pull-policy", "When images are pulled", &["IfNotPresent", "Always", "Never"])
-                .default("IfNotPresent"),
+            Parameter::choice(
+                "image-pull-policy",
+                "When images are pulled",
+                &["IfNotPresent", "Always", "Never"],
+            )
+            .default("IfNotPresent"),
             Parameter::new(
                 "node-selector",
                 "Labels that a node must have, as a JSON object",
                 json!({"type": "object", "maxProperties": 50, "additionalProperties": text}),
             )
             .default(json!({})),
-            Parameter::new("tolerations", "Taints that pods put up with, as Kubernetes writes them", tolerations)
-                .default(json!([])),
+            Parameter::new(
+                "tolerations",
+                "Taints that pods put up with, as Kubernetes writes them",
+                tolerations,
+            )
+            .default(json!([])),
             Parameter::integer("run-as-user", "User id of the processes; -1: what image or cluster say")
                 .minimum(-1)
                 .maximum(0x7fff_ffff)
@@ -119,7 +127,10 @@ impl PodSettings {
                 // The API server merges by name: it refuses two of one name.
                 Some(known) if known.value_from.is_none() => *known = variable,
                 Some(_) => {
-                    return Err(Error::parameter("env", format!("{name} comes from the stage's credentials")));
+                    return Err(Error::parameter(
+                        "env",
+                        format!("{name} comes from the stage's credentials"),
+                    ));
                 }
                 None => variables.push(variable),
             }

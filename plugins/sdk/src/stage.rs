@@ -12,6 +12,12 @@ pub trait Stage: Sync {
     /// What the stage is and asks for. Constant.
     fn descriptor(&self) -> Descriptor;
 
+    /// The descriptor's name. Worth implementing where the descriptor is long: the component looks for the stage to
+    /// render by it.
+    fn name(&self) -> String {
+        self.descriptor().name
+    }
+
     /// The manifests of the stage, and the predicates that say when they are done.
     ///
     /// # Errors

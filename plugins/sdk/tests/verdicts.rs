@@ -85,7 +85,10 @@ fn a_running_condition_that_stays_true_does_not_hide_the_end() {
         {"type": "Running", "status": "True"},
         {"type": "Failed", "status": "True", "reason": "PyTorchJobFailed", "message": "backoff limit"},
     ]));
-    assert_eq!(judge(&job, Some(&failed)), Verdict::Failed { reason: "PyTorchJobFailed: backoff limit".into() });
+    assert_eq!(
+        judge(&job, Some(&failed)),
+        Verdict::Failed { reason: "PyTorchJobFailed: backoff limit".into() }
+    );
     let restarting = with_conditions(json!([
         {"type": "Running", "status": "False"},
         {"type": "Restarting", "status": "True", "reason": "PyTorchJobRestarting", "message": ""},

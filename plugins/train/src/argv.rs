@@ -8,7 +8,12 @@ use ilab_stage_sdk::Error;
 ///
 /// # Errors
 /// When an extra argument repeats a flag that the stage sets: argparse would silently take the last one.
-pub fn training_argv(settings: &Settings, base: &str, data: &str, output: &str) -> Result<Vec<String>, Error> {
+pub fn training_argv(
+    settings: &Settings,
+    base: &str,
+    data: &str,
+    output: &str,
+) -> Result<Vec<String>, Error> {
     let mut argv: Vec<String> = [
         ("model_name_or_path", base),
         ("data_path", data),

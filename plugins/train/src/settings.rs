@@ -87,18 +87,25 @@ impl Settings {
     pub fn parameters(phase: Phase) -> Vec<Parameter> {
         let mut parameters = vec![
             image_parameter(),
-            Parameter::path("model-to-train", "Model on the claim to start from; empty: /data/model, then phase 1's")
-                .or_empty()
-                .default("")
-                .flag("model-to-train"),
-            Parameter::path("output-root", "Folder on the claim for checkpoints; each run gets its own in it")
-                .default("/data/model/output"),
+            Parameter::path(
+                "model-to-train",
+                "Model on the claim to start from; empty: /data/model, then phase 1's",
+            )
+            .or_empty()
+            .default("")
+            .flag("model-to-train"),
+            Parameter::path(
+                "output-root",
+                "Folder on the claim for checkpoints; each run gets its own in it",
+            )
+            .default("/data/model/output"),
             Parameter::integer("workers", "Pods besides the master").minimum(0).maximum(255).default(1),
         ];
         parameters.extend(GpuSettings::parameters());
         parameters.extend(hyperparameters(phase));
         parameters.push(
-            Parameter::quantity("shm-size", "Shared memory of a pod; empty: as much as there is").default("8Gi"),
+            Parameter::quantity("shm-size", "Shared memory of a pod; empty: as much as there is")
+                .default("8Gi"),
         );
         parameters.extend(ResourceSettings::parameters("2", "16Gi"));
         parameters.extend(PodSettings::parameters(3));
@@ -127,7 +134,15 @@ fn hyperparameters(phase: Phase) -> Vec<Parameter> {
         Parameter::choice(
             "lr-scheduler",
             "How the learning rate changes",
-            &["cosine", "linear", "constant", "constant_with_warmup", "cosine_with_restarts", "polynomial", "inverse_sqrt"],
+            &[
+                "cosine",
+                "linear",
+                "constant",
+                "constant_with_warmup",
+                "cosine_with_restarts",
+                "polynomial",
+                "inverse_sqrt",
+            ],
         )
         .default("cosine"),
         Parameter::integer("num-warmup-steps", "Updates until the learning rate is reached")
@@ -146,7 +161,8 @@ fn hyperparameters(phase: Phase) -> Vec<Parameter> {
         )
         .default("HYBRID_SHARD"),
         Parameter::boolean("cpu-offload-params", "Keep parameters in main memory").default(true),
-        Parameter::boolean("cpu-offload-optimizer", "Keep the optimizer's state in main memory").default(true),
+        Parameter::boolean("cpu-offload-optimizer", "Keep the optimizer's state in main memory")
+            .default(true),
         Parameter::boolean("disable-flash-attn", "For GPUs without flash attention").default(false),
         Parameter::new(
             "extra-args",

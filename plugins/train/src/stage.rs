@@ -101,6 +101,10 @@ impl Stage for Train {
             .creates::<PyTorchJob>()
     }
 
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
     fn render(&self, ctx: &Ctx) -> Result<Plan, Error> {
         let settings: Settings = ctx.parameters()?;
         let pods: PodSettings = ctx.parameters()?;
@@ -111,8 +115,11 @@ impl Stage for Train {
         let data = ctx.path_input(input, DATA_ROOT)?.unwrap_or(default);
         let output = self.output_dir(&settings, ctx)?;
         let argv = training_argv(&settings, base, data, &output)?;
-        let (phase, nnodes, nproc) =
-            (self.0.number().to_string(), (settings.workers + 1).to_string(), gpus.nproc_per_node.to_string());
+        let (phase, nnodes, nproc) = (
+            self.0.number().to_string(),
+            (settings.workers + 1).to_string(),
+            gpus.nproc_per_node.to_string(),
+        );
         let run_id = run_id(ctx, &argv);
         let own = [
             ("--phase", phase.as_str()),
@@ -125,10 +132,14 @@ impl Stage for Train {
             ("--module", &settings.module),
         ];
         let own = own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]);
-        let container =
-            python_container(CONTAINER, &settings.image, "train.py", own.chain(["--".to_owned()]).chain(argv))
-                .resources(gpus.add_to(resources.resources()))
-                .mount("shm", "/dev/shm");
+        let container = python_container(
+            CONTAINER,
+            &settings.image,
+            "train.py",
+            own.chain(["--".to_owned()]).chain(argv),
+        )
+        .resources(gpus.add_to(resources.resources()))
+        .mount("shm", "/dev/shm");
         let spec = data_volume(ctx, pod::spec([pods.with_env(container)?]))?
             .volume(pod::memory_volume("shm", &settings.shm_size));
         let (files, spec) = scripts(ctx, crate::SCRIPTS, spec);

@@ -64,7 +64,8 @@ fn b15_an_explicit_model_is_that_very_model() {
 #[test]
 fn b15_the_option_of_a_whole_run_names_the_model_of_phase_1() {
     // Both phases get the option; the second must not throw the first one's work away.
-    let second = phase_2().input("train-phase-1.base-model", "/data/granite").set("model-to-train", "/data/granite");
+    let second =
+        phase_2().input("train-phase-1.base-model", "/data/granite").set("model-to-train", "/data/granite");
     assert_eq!(after(&words(&second), "--base-model"), LAST);
 }
 
@@ -147,7 +148,9 @@ fn all_ranks_share_one_output_folder_so_that_a_restart_resumes() {
 
 #[test]
 fn gpus_follow_the_processes_unless_said_otherwise() {
-    for (nproc, gpus, expected) in [(1, -1, json!("1")), (8, -1, json!("8")), (8, 2, json!("2")), (8, 0, Value::Null)] {
+    for (nproc, gpus, expected) in
+        [(1, -1, json!("1")), (8, -1, json!("8")), (8, 2, json!("2")), (8, 0, Value::Null)]
+    {
         let sample = phase_1().set("nproc-per-node", nproc).set("gpus", gpus);
         for role in ["Master", "Worker"] {
             let limits = &container(&sample, role)["resources"]["limits"];

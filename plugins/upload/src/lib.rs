@@ -10,6 +10,7 @@ use ilab_stage_sdk::settings::PodSettings;
 use ilab_stage_sdk::{Ctx, Descriptor, Error, Output, Plan, Stage, export_stages, targets};
 use serde::Deserialize;
 
+const NAME: &str = "upload-trained-model";
 const UPLOAD: &str = "upload-data-object-store";
 const CANDIDATE: &str = "mt-bench.best-model";
 
@@ -24,7 +25,7 @@ pub struct Upload;
 
 impl Stage for Upload {
     fn descriptor(&self) -> Descriptor {
-        instructlab::describe("upload-trained-model", "upload-trained-model", "Uploads the best checkpoint and its scores")
+        instructlab::describe(NAME, "upload-trained-model", "Uploads the best checkpoint and its scores")
             .after("final-eval")
             .parameter(host_image_parameter())
             .parameters(PodSettings::parameters(2))
@@ -38,6 +39,10 @@ impl Stage for Upload {
                 "0000000000000000000000000000000000000000000000000000000000000000",
             ))
             .creates::<Job>()
+    }
+
+    fn name(&self) -> String {
+        NAME.into()
     }
 
     fn render(&self, ctx: &Ctx) -> Result<Plan, Error> {

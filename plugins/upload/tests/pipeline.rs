@@ -19,7 +19,10 @@ fn offers() -> Vec<Offer> {
         file: file.into(),
         digest: PluginDigest::of(file.as_bytes()),
     };
-    components.iter().flat_map(|&(file, stages)| stages.iter().map(move |&stage| offer(file, stage))).collect()
+    components
+        .iter()
+        .flat_map(|&(file, stages)| stages.iter().map(move |&stage| offer(file, stage)))
+        .collect()
 }
 
 #[test]
@@ -28,7 +31,14 @@ fn they_form_one_pipeline_in_the_order_of_the_workflow() {
     let order: Vec<&str> = pipeline.stages().iter().map(|offer| offer.name().as_str()).collect();
     assert_eq!(
         order,
-        ["sdg-data-fetch", "train-phase-1", "train-phase-2", "mt-bench", "final-eval", "upload-trained-model"]
+        [
+            "sdg-data-fetch",
+            "train-phase-1",
+            "train-phase-2",
+            "mt-bench",
+            "final-eval",
+            "upload-trained-model"
+        ]
     );
 }
 

@@ -29,10 +29,13 @@ fn bad_input_is_refused_with_a_reason() {
 
 #[test]
 fn b3_every_reference_to_the_credential_has_a_name() {
-    let env = container(&sample().bind("object-store", "bucket", KeyHolder::Secret("given".into())))["env"].clone();
+    let env =
+        container(&sample().bind("object-store", "bucket", KeyHolder::Secret("given".into())))["env"].clone();
     let references: Vec<&Value> = env.as_array().unwrap().iter().filter_map(|v| v.get("valueFrom")).collect();
     assert_eq!(references.len(), 7);
-    assert!(references.iter().all(|r| r["secretKeyRef"]["name"].as_str().is_some_and(|name| !name.is_empty())));
+    assert!(
+        references.iter().all(|r| r["secretKeyRef"]["name"].as_str().is_some_and(|name| !name.is_empty()))
+    );
     assert!(references.iter().any(|r| r["secretKeyRef"]["name"] == "given"));
     // Without a credential there is nothing to render, rather than a Job with a hole in it.
     let error = sample().unbind("object-store", "secret_key").try_render().unwrap_err();
@@ -51,7 +54,8 @@ fn b14_the_checkpoint_that_the_evaluation_chose_is_uploaded() {
 fn b17_the_data_key_is_never_part_of_a_path() {
     // A key like `team/data.tar.gz` is only ever read by ilab-host: no file is named after it.
     let env = container(&sample())["env"].clone();
-    let key = env.as_array().unwrap().iter().find(|v| v["name"] == "SDG_OBJECT_STORE_DATA_KEY").unwrap().clone();
+    let key =
+        env.as_array().unwrap().iter().find(|v| v["name"] == "SDG_OBJECT_STORE_DATA_KEY").unwrap().clone();
     assert_eq!(key["valueFrom"]["secretKeyRef"]["key"], "data_key");
     assert!(!container(&sample())["command"].to_string().contains("DATA_KEY"));
 }
@@ -65,6 +69,7 @@ fn b18_the_upload_needs_neither_shell_nor_python() {
 
 #[test]
 fn outputs_are_what_was_uploaded() {
-    let outputs = sample().collect(&["ILAB_OUTPUTS {\"key\": \"a/b\", \"bytes\": 5, \"sha256\": \"cd\"}"]).unwrap();
+    let outputs =
+        sample().collect(&["ILAB_OUTPUTS {\"key\": \"a/b\", \"bytes\": 5, \"sha256\": \"cd\"}"]).unwrap();
     assert_eq!(Value::Object(outputs), json!({"key": "a/b", "bytes": 5, "sha256": "cd"}));
 }

@@ -47,8 +47,11 @@ pub fn host_image_parameter() -> Parameter {
 /// Access to the object store.
 #[must_use]
 pub fn object_store() -> Credential {
-    Credential::new("object-store", &["bucket", "access_key", "secret_key", "data_key"])
-        .optional(&["endpoint", "region", "verify_tls"])
+    Credential::new("object-store", &["bucket", "access_key", "secret_key", "data_key"]).optional(&[
+        "endpoint",
+        "region",
+        "verify_tls",
+    ])
 }
 
 /// The variables by which `ilab-host data` learns about the object store.
@@ -82,7 +85,11 @@ pub fn data_volume(ctx: &Ctx, spec: PodSpec) -> Result<PodSpec, Error> {
 
 /// A container with the shared claim that runs this project's own program.
 #[must_use]
-pub fn host_container<A: Into<String>>(name: &str, image: &str, args: impl IntoIterator<Item = A>) -> Container {
+pub fn host_container<A: Into<String>>(
+    name: &str,
+    image: &str,
+    args: impl IntoIterator<Item = A>,
+) -> Container {
     let argv = std::iter::once("ilab-host".to_owned()).chain(args.into_iter().map(Into::into));
     pod::container(name, image)
         .run(argv)

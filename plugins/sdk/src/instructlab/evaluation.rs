@@ -58,8 +58,11 @@ impl EvaluationSettings {
                 .minimum(0)
                 .maximum(86_400)
                 .default(120),
-            Parameter::boolean("merge-system-user-message", "For models whose chat template has no system role")
-                .default(false),
+            Parameter::boolean(
+                "merge-system-user-message",
+                "For models whose chat template has no system role",
+            )
+            .default(false),
             Parameter::string("judge-ca-cert-key", "Key of the judge's CA certificate in its ConfigMap")
                 .pattern("^[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}$")
                 .default("ca-bundle.crt")

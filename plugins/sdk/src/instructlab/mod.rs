@@ -6,7 +6,7 @@ mod common;
 mod evaluation;
 
 pub use common::{
-    DATA_ROOT, DATA_VOLUME, HOST_IMAGE, IMAGE, SCRIPTS_DIR, data_volume, describe, host_container, host_image_parameter,
-    image_parameter, object_store, object_store_env, python_container, scripts,
+    DATA_ROOT, DATA_VOLUME, HOST_IMAGE, IMAGE, SCRIPTS_DIR, data_volume, describe, host_container,
+    host_image_parameter, image_parameter, object_store, object_store_env, python_container, scripts,
 };
 pub use evaluation::{EvaluationJob, EvaluationSettings, evaluation_job, judge};

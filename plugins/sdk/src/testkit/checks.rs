@@ -29,6 +29,7 @@ fn descriptor(stage: &dyn Stage) -> contract::Descriptor {
 /// When the host would refuse it, with everything that is wrong.
 pub fn check_descriptor(stage: &dyn Stage) -> contract::Descriptor {
     let descriptor = descriptor(stage);
+    assert_eq!(stage.name(), descriptor.name.as_str(), "the stage's two names differ");
     let errors: Vec<String> = validate_descriptor(&descriptor).iter().map(ToString::to_string).collect();
     assert!(errors.is_empty(), "{}", errors.join("\n"));
     descriptor
@@ -63,7 +64,8 @@ pub fn accepted(stage: &dyn Stage, sample: &Sample<'_>) -> Vec<Predicates> {
 }
 
 fn grant(descriptor: &contract::Descriptor, context: &contract::Context) -> Grant {
-    let holders = || context.credentials.iter().flat_map(|credential| &credential.keys).map(|key| &key.holder);
+    let holders =
+        || context.credentials.iter().flat_map(|credential| &credential.keys).map(|key| &key.holder);
     Grant {
         stage: descriptor.name.clone(),
         digest: PluginDigest::of(b"under test"),
@@ -74,7 +76,9 @@ fn grant(descriptor: &contract::Descriptor, context: &contract::Context) -> Gran
             .filter_map(|holder| if let KeyHolder::Secret(name) = holder { Some(name.clone()) } else { None })
             .collect(),
         config_maps: holders()
-            .filter_map(|holder| if let KeyHolder::ConfigMap(name) = holder { Some(name.clone()) } else { None })
+            .filter_map(
+                |holder| if let KeyHolder::ConfigMap(name) = holder { Some(name.clone()) } else { None },
+            )
             .collect(),
         claims: context.volumes.iter().map(|volume| volume.claim.clone()).collect(),
     }

@@ -33,7 +33,10 @@ impl<'a> Sample<'a> {
                     .required_keys
                     .iter()
                     .chain(&credential.optional_keys)
-                    .map(|key| BoundKey { key: key.clone(), holder: KeyHolder::Secret(credential.name.clone()) })
+                    .map(|key| BoundKey {
+                        key: key.clone(),
+                        holder: KeyHolder::Secret(credential.name.clone()),
+                    })
                     .collect(),
             })
             .collect();

@@ -8,7 +8,8 @@ use std::path::Path;
 /// When one is missing, or shipped though nothing imports it and it is not `main`.
 pub fn scripts_complete(scripts: &[(&str, &str)], main: &str, folders: &[&str]) {
     let shipped = |module: &str| scripts.iter().any(|&(file, _)| file.strip_suffix(".py") == Some(module));
-    let local = |module: &str| folders.iter().any(|folder| Path::new(folder).join(format!("{module}.py")).is_file());
+    let local =
+        |module: &str| folders.iter().any(|folder| Path::new(folder).join(format!("{module}.py")).is_file());
     let mut imported = vec![main.trim_end_matches(".py")];
     for &(file, text) in scripts {
         for line in text.lines() {
@@ -24,6 +25,9 @@ pub fn scripts_complete(scripts: &[(&str, &str)], main: &str, folders: &[&str]) 
         }
     }
     for &(file, _) in scripts {
-        assert!(imported.contains(&file.trim_end_matches(".py")), "{file} is shipped, but nothing imports it");
+        assert!(
+            imported.contains(&file.trim_end_matches(".py")),
+            "{file} is shipped, but nothing imports it"
+        );
     }
 }
