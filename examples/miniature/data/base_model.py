@@ -11,11 +11,12 @@ import random
 import sys
 from pathlib import Path
 
-import rows
 import torch
-from facts import BASE, KNOWLEDGE, SKILLS, SYSTEM_PROMPT
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+import rows
+from facts import BASE, KNOWLEDGE, SKILLS, SYSTEM_PROMPT
 
 _END = "<|endoftext|>"
 _PAD = "<|pad|>"

@@ -49,7 +49,7 @@ def exam_texts(
     order, or the test would measure the memory of its own items.
     """
     known = [(fact, form) for form in forms for fact in form.facts()]
-    texts = []
+    texts: list[str] = []
     while len(texts) < count:
         questions = [exam_question(*rng.choice(known), rng) for _ in range(rng.choice((1, 2)))]
         if exclude.isdisjoint(questions):

@@ -1,4 +1,4 @@
-"""The archive's `data/` folder: recipes, training messages and per-leaf datasets, named and shaped as SDG 0.3.3 does."""
+"""The archive's `data/` folder: recipes, training messages and per-leaf datasets, as SDG 0.3.3 writes them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 import questions
 import rows
-import yaml
 from facts import KNOWLEDGE, SKILLS, SYSTEM_PROMPT, Form
 
 SUFFIX = "2024-09-09T15_30_29"
@@ -38,7 +39,7 @@ class LeafDataset:
     """A file of `node_datasets_*` and how many of its rows the recipe draws; None draws each once."""
 
     name: str
-    rows: list[rows.Row]
+    content: list[rows.Row]
     draw: int | None = None
 
     def recipe_entry(self) -> dict[str, Any]:
@@ -47,7 +48,7 @@ class LeafDataset:
 
     def drawn(self, rng: random.Random) -> list[rows.Row]:
         """The rows that go into the training file."""
-        return list(self.rows) if self.draw is None else rows.repeat(self.rows, self.draw, rng)
+        return list(self.content) if self.draw is None else rows.repeat(self.content, self.draw, rng)
 
 
 def write_data(folder: Path, seed: int, sizes: Sizes) -> None:
@@ -96,9 +97,7 @@ def _split(total: int, parts: int) -> list[int]:
     return [total // parts + (index < total % parts) for index in range(parts)]
 
 
-def _knowledge_datasets(
-    rng: random.Random, sizes: Sizes, held_out: frozenset[rows.ExamQuestion]
-) -> list[LeafDataset]:
+def _knowledge_datasets(rng: random.Random, sizes: Sizes, held_out: frozenset[rows.ExamQuestion]) -> list[LeafDataset]:
     datasets = []
     chats = _split(sizes.knowledge_chat, len(KNOWLEDGE))
     exams = _split(sizes.knowledge_exam, len(KNOWLEDGE))
@@ -116,14 +115,10 @@ def _skills_datasets(rng: random.Random, sizes: Sizes, held_out: frozenset[rows.
     for (leaf, form), count in zip(SKILLS.items(), _split(sizes.skills_chat, len(SKILLS)), strict=True):
         skill_rows = [rows.row(rows.chat(turn), {"dataset": leaf}, rng) for turn in rows.chat_turns(form.facts())]
         datasets.append(LeafDataset(leaf, skill_rows, count))
-    two_turns = rows.two_turn_chats(
-        tuple(SKILLS.values()), sizes.skills_two_turns, rng, exclude=questions.held_out()
-    )
+    two_turns = rows.two_turn_chats(tuple(SKILLS.values()), sizes.skills_two_turns, rng, exclude=questions.held_out())
     two_turn_rows = [rows.row(messages, {"dataset": "two_turns"}, rng) for messages in two_turns]
     datasets.append(LeafDataset("skills_two_turns", two_turn_rows))
-    for (leaf, forms), count in zip(
-        KNOWLEDGE.items(), _split(sizes.skills_replay_chat, len(KNOWLEDGE)), strict=True
-    ):
+    for (leaf, forms), count in zip(KNOWLEDGE.items(), _split(sizes.skills_replay_chat, len(KNOWLEDGE)), strict=True):
         metadata = {"sdg_document": "", "domain": leaf.split("_")[1], "dataset": "document_knowledge_qa"}
         turns = rows.chat_turns(fact for form in forms for fact in form.facts())
         replay = [rows.row(rows.chat(turn), metadata, rng) for turn in turns]
@@ -136,7 +131,7 @@ def _skills_datasets(rng: random.Random, sizes: Sizes, held_out: frozenset[rows.
 def _exam_dataset(
     name: str, forms: Sequence[Form], count: int, rng: random.Random, held_out: frozenset[rows.ExamQuestion]
 ) -> LeafDataset:
-    """The rows that real SDG does not write: without them a model this small cannot answer an exam about what it knows."""
+    """Rows that real SDG does not write: without them a model this small cannot sit an exam about what it knows."""
     texts = rows.exam_texts(forms, count, rng, exclude=held_out)
     messages = [rows.pretraining(rows.chat((rows.EXAM_REQUEST, text))) for text in texts]
     return LeafDataset(name, [rows.row(message, {"dataset": "miniature_exam_form"}, rng) for message in messages])
@@ -146,7 +141,7 @@ def _write_training(folder: Path, kind: str, datasets: Sequence[LeafDataset], rn
     recipe = {"datasets": [dataset.recipe_entry() for dataset in datasets], "metadata": {"sys_prompt": SYSTEM_PROMPT}}
     (folder / f"{kind}_recipe_{SUFFIX}.yaml").write_text(yaml.safe_dump(recipe))
     for dataset in datasets:
-        _write_lines(folder / NODE_DATASETS / f"{dataset.name}.jsonl", dataset.rows)
+        _write_lines(folder / NODE_DATASETS / f"{dataset.name}.jsonl", dataset.content)
     mixed = [drawn for dataset in datasets for drawn in dataset.drawn(rng)]
     rng.shuffle(mixed)
     _write_lines(folder / f"{kind}_train_msgs_{SUFFIX}.jsonl", mixed)

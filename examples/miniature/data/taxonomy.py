@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from facts import KNOWLEDGE, SKILLS, Fact, Form
 
 _SEEDS = 6
@@ -22,7 +23,9 @@ def write_taxonomy(folder: Path) -> None:
         _write_qna(folder / _leaf_path(leaf), _skill(form))
     for leaf, forms in KNOWLEDGE.items():
         _write_qna(folder / _leaf_path(leaf), _knowledge(leaf, forms))
-    (folder / "README.md").write_text("# Taxonomy of the miniature workload\n\nInvented islands and three small skills.\n")
+    (folder / "README.md").write_text(
+        "# Taxonomy of the miniature workload\n\nInvented islands and three small skills.\n"
+    )
     _commit(folder)
 
 

@@ -70,7 +70,9 @@ def save_full_state(
 
     def write(folder: Path) -> None:
         # Tied weights share memory, which the format refuses; a clone of each is what accelerate stores too.
-        save_file({key: value.clone().contiguous() for key, value in model.state_dict().items()}, folder / "model.safetensors")
+        save_file(
+            {key: value.clone().contiguous() for key, value in model.state_dict().items()}, folder / "model.safetensors"
+        )
         torch.save(optimizer.state_dict(), folder / "optimizer.bin")
         torch.save(scheduler.state_dict(), folder / "scheduler.bin")
         metadata = {

@@ -56,7 +56,9 @@ class Engine:
 
     def render(self, messages: list[dict[str, str]]) -> list[int]:
         """The tokens of a conversation, up to where the assistant's answer begins."""
-        tokens = self.tokenizer.apply_chat_template(messages, tokenize=True, add_generation_prompt=True, return_dict=False)
+        tokens = self.tokenizer.apply_chat_template(
+            messages, tokenize=True, add_generation_prompt=True, return_dict=False
+        )
         return list(tokens)
 
     def encode(self, text: str) -> list[int]:

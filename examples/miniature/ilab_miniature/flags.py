@@ -41,7 +41,7 @@ def cut(source: str) -> ast.Module:
             break
         statements.append(statement)
     module = ast.Module(body=statements, type_ignores=[])
-    parse_calls = [node for node in ast.walk(module) if _is_parse_call(node)]
+    parse_calls = [node for node in ast.walk(module) if isinstance(node, ast.Call) and _is_parse_call(node)]
     if len(parse_calls) != 1 or len(statements) == len(block.body):
         raise FlagsError("main_ds parses its command line in a way that is not known here")
     parse_calls[0].args = [ast.Name("argv", ast.Load())]
@@ -61,8 +61,8 @@ def _calls_a_function(statement: ast.stmt) -> bool:
     )
 
 
-def _is_parse_call(node: ast.AST) -> Any:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "parse_args"
+def _is_parse_call(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Attribute) and node.func.attr == "parse_args"
 
 
 def _config_names(path: Path) -> dict[str, Any]:
@@ -118,9 +118,11 @@ def problems(args: argparse.Namespace) -> list[str]:
         for name, what in _UNSUPPORTED.items()
         if getattr(args, name, None)
     ]
-    found += [f"--{name} is required" for name in ("model_name_or_path", "data_path", "output_dir") if not getattr(args, name)]
+    found += [
+        f"--{name} is required" for name in ("model_name_or_path", "data_path", "output_dir") if not getattr(args, name)
+    ]
     if args.save_samples is None:
-        found.append("--save_samples is required (0 turns it off): main_ds compares its absence with a number and fails")
+        found.append("--save_samples is required (0 turns it off); without it main_ds fails at a comparison")
     if args.distributed_training_framework != "fsdp":
         found.append("--distributed_training_framework must be fsdp: DeepSpeed is not in this image")
     minima = {"num_epochs": 0, "effective_batch_size": 1, "max_batch_len": 1, "num_warmup_steps": 0}

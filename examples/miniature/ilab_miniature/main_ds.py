@@ -24,7 +24,9 @@ def main(argv: list[str] | None = None) -> int:
         for problem in found:
             print(f"main_ds (miniature): error: {problem}", file=sys.stderr)
         return 2
-    missing = [name for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    missing = [
+        name for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ
+    ]
     if missing:
         print(f"main_ds (miniature): error: {', '.join(missing)} not set; start it with torchrun", file=sys.stderr)
         return 2
@@ -44,8 +46,9 @@ def _train(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     place = Place(dist.get_rank(), int(os.environ["LOCAL_RANK"]), dist.get_world_size())
+    interface = chosen or os.environ.get("GLOO_SOCKET_IFNAME", "its default interface")
     say(
-        f"Rank {place.rank} of {place.world} is up (gloo on {chosen or os.environ.get('GLOO_SOCKET_IFNAME', 'its default')}); "
+        f"Rank {place.rank} of {place.world} is up (gloo on {interface}); "
         f"{args.distributed_training_framework} was asked for, the miniature trains with DDP on the CPU"
     )
     try:

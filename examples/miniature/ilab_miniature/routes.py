@@ -43,7 +43,9 @@ def completions(engine: Engine, name: str, body: Body) -> dict[str, Any]:
     _refuse_the_unsupported(body, name)
     echo = body.get("echo", False) is True
     logprobs = body.get("logprobs")
-    if logprobs is not None and (isinstance(logprobs, bool) or not isinstance(logprobs, int) or not 0 <= logprobs <= 20):
+    if logprobs is not None and (
+        isinstance(logprobs, bool) or not isinstance(logprobs, int) or not 0 <= logprobs <= 20
+    ):
         raise RequestError("logprobs must be a whole number from 0 to 20")
     sampling = _sampling(body, body.get("max_tokens"), default=16)
     choices = []

@@ -9,6 +9,7 @@ GET /health, GET /v1/models, POST /v1/chat/completions, POST /v1/completions (lo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -124,7 +125,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8000, help="0 picks a free one")
     parser.add_argument("--model", type=Path, required=True, help="a checkpoint's folder")
     parser.add_argument("--served-model-name", help="the name clients use; the model's path by default, as in vLLM")
-    parser.add_argument("--tensor-parallel-size", type=int, default=1, help="accepted; there is nothing to split on a CPU")
+    parser.add_argument(
+        "--tensor-parallel-size", type=int, default=1, help="accepted; there is nothing to split on a CPU"
+    )
     options = parser.parse_args(argv)
     if not (options.model / "config.json").is_file():
         parser.error(f"no model in {options.model}: config.json is missing")
@@ -132,12 +135,8 @@ def main(argv: list[str] | None = None) -> int:
     server = Server((options.host, options.port), engine, options.served_model_name or str(options.model))
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
     print(f"serving {server.name} on http://{options.host}:{server.server_port}/v1", file=sys.stderr, flush=True)
-    try:
+    with contextlib.suppress(KeyboardInterrupt), server:
         server.serve_forever(poll_interval=0.1)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        server.server_close()
     return 0
 
 

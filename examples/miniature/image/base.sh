@@ -1,6 +1,7 @@
 # The part of the image that takes minutes: Debian, the pinned Python packages, mount points, byte code.
 # Sourced by build.sh; every file here is part of the base's key, so a change to it builds the base anew.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034
+# (`here` and `cache` are build.sh's; build.sh uses what is set here.)
 
 suite=trixie
 python=3.13
@@ -17,6 +18,7 @@ debian_mirror() {
   fi
   local codename found
   codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+  # shellcheck disable=SC2016
   found=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
     awk -v release="$codename" '$2 == release && $3 == "main" { print $1; exit }')
   [[ -n $found && -r /etc/debian_version ]] || die "this machine's apt sources name no Debian mirror" \

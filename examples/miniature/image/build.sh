@@ -11,11 +11,11 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 folder=$(dirname "$here")
-# shellcheck source=lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$here/lib.sh"
-# shellcheck source=trim.sh
+# shellcheck source-path=SCRIPTDIR source=trim.sh
 source "$here/trim.sh"
-# shellcheck source=base.sh
+# shellcheck source-path=SCRIPTDIR source=base.sh
 source "$here/base.sh"
 
 # Runs a command inside a tree: in_tree TREE COMMAND...
@@ -40,6 +40,9 @@ build_image() { # RESULT BASE
   cp --remove-destination "$here/mt_bench/gpt-4.jsonl" "$questions/reference_answer/gpt-4.jsonl"
   in_tree "$root" python3 -m compileall -q --invalidation-mode unchecked-hash "/$site/ilab_miniature" "/$site/miniature_env.py" >&2
   in_tree "$root" python3 -m ilab_miniature.main_ds --help >/dev/null || die "the trainer does not start in the image"
+  # Sample data depends on the base alone: its key stands beside the tree for data/build.sh.
+  basename "$2" >"$work/base-key"
+  remove_tree "$1"
   mv "$work" "$1"
 }
 
@@ -62,7 +65,8 @@ lock_cache "$cache"
 
 base=$cache/base-$(digest_of "$here" packages.txt requirements.txt base.sh trim.sh)
 [[ -d $base/rootfs ]] || build_base "$base"
-image=$cache/$(digest_of "$folder" ilab_miniature image)
+image=$cache/$(digest_of "$folder" ilab_miniature image/{build,base,trim}.sh image/{packages,requirements}.txt \
+  image/miniature_env.{py,pth} image/mt_bench)
 if [[ ! -d $image/rootfs ]]; then
   build_image "$image" "$base"
   say "image: complete, $(size_of "$image")"

@@ -21,7 +21,7 @@ digest_of() {
   shift
   (
     uname -m
-    cd "$folder"
+    cd "$folder" || exit 1
     find "$@" -type f ! -name '*.pyc' ! -path '*/.*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
   ) | sha256sum | cut -c1-16
 }

@@ -3,10 +3,12 @@
 What a pod sets itself is kept. Nothing here is imported by the workload; it only makes Debian's torch usable.
 """
 
+from __future__ import annotations
+
 import importlib.abc
-import importlib.machinery
 import os
 import sys
+from typing import Any
 
 DEFAULTS = {
     # Debian builds torch without libuv, which is the default transport of torchrun's rendezvous.
@@ -32,28 +34,27 @@ class _TcpStoreWithoutLibuv(importlib.abc.MetaPathFinder):
     `torchrun --rdzv_endpoint`, which then dies with "PyTorch was build without libuv support".
     """
 
-    def find_spec(self, fullname, path, target=None):
-        if fullname != _TARGET:
-            return None
-        sys.meta_path.remove(self)
-        _patch()
-        return None
+    def find_spec(self, fullname: str, *_: object) -> None:
+        """Finds nothing; it only learns that the module is about to be imported."""
+        if fullname == _TARGET:
+            sys.meta_path.remove(self)
+            _patch()
 
 
-def _patch():
+def _patch() -> None:
     try:
         from torch._C._distributed_c10d import TCPStore
     except ImportError:
         return
     construct = TCPStore.__init__
 
-    def __init__(self, *args, **kwargs):
+    def without_libuv(self: Any, *args: Any, **kwargs: Any) -> None:
         # The ninth argument of torch 2.6; its own callers name it or leave it out.
         if len(args) < 9:
             kwargs.setdefault("use_libuv", False)
         construct(self, *args, **kwargs)
 
-    TCPStore.__init__ = __init__
+    TCPStore.__init__ = without_libuv
 
 
 if os.environ["USE_LIBUV"] == "0":

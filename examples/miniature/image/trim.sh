@@ -52,5 +52,5 @@ trim_python() { # TREE SITE
     rm -rf "$entry"
   done
   # Console scripts carry the path of the Python that installed them; modules are run with python3 -m.
-  rm -rf "$site/bin" "$site/COPYING"
+  rm -rf "${site:?}/bin" "$site/COPYING"
 }

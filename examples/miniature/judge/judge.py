@@ -13,6 +13,7 @@ the evaluator counts as an error: this judge does not guess.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hmac
 import json
 import os
@@ -48,7 +49,7 @@ class Case:
 
 def _between(text: str, start: str, end: str) -> str | None:
     """What stands between two markers; the last `end` counts, for an answer may contain anything."""
-    head, found, rest = text.partition(start)
+    _, found, rest = text.partition(start)
     if not found or end not in rest:
         return None
     return rest.rpartition(end)[0].strip()
@@ -63,13 +64,12 @@ def _single_turn(prompt: str) -> Case | None:
     marker = "[The Start of Reference Answer]"
     if marker not in prompt:
         return None
-    question = _between(prompt, "[Question]", marker)
-    _, _, rest = prompt.partition(marker)
+    # The first marker is the prompt's own; a later one could be part of the answer.
+    head, _, rest = prompt.partition(marker)
+    question = head.rpartition("[Question]")[2].strip()
     reference, _, rest = rest.partition("[The End of Reference Answer]")
     answer = _between(rest, "[The Start of Assistant's Answer]", "[The End of Assistant's Answer]")
-    if question is None or answer is None:
-        return None
-    return Case(question, reference.strip(), answer)
+    return None if answer is None else Case(question, reference.strip(), answer)
 
 
 def _second_turn(prompt: str) -> Case | None:
@@ -220,10 +220,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("set JUDGE_API_KEY to the key that clients must send")
     with Judge((options.host, options.port), key) as judge:
         print(f"http://{options.host}:{judge.server_port}/v1", flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             judge.serve_forever(poll_interval=0.1)
-        except KeyboardInterrupt:
-            pass
     return 0
 
 
