@@ -3,7 +3,7 @@
 
 use ilab_stage_sdk::instructlab::{
     self, data_volume, host_container, host_image_parameter, image_parameter, object_store, object_store_env,
-    python_container, scripts,
+    python_container, scripts, scripts_volume,
 };
 use ilab_stage_sdk::k8s::{batch::v1::Job, core::v1::ConfigMap};
 use ilab_stage_sdk::pod::{self, ContainerExt, PodSpecExt};
@@ -121,10 +121,9 @@ impl Stage for Fetch {
         )
         .resources(resources.resources());
         let spec = pod::spec([pods.with_env(preprocess)?]).init([download]);
-        let (files, spec) = scripts(ctx, SCRIPTS, data_volume(ctx, spec)?);
+        let spec = scripts_volume(ctx, data_volume(ctx, spec)?);
         let name = ctx.name();
-        Ok(Plan::new()
-            .apply(&files)?
+        Ok(scripts(ctx, SCRIPTS)?
             .apply(&pods.job(&name, "data-download", spec))?
             .wait(targets::job(&name))
             .read(targets::job_ref(&name), DOWNLOAD)

@@ -5,7 +5,7 @@
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMap, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, KeyToPath,
+    Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, KeyToPath,
     PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
     SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
@@ -270,15 +270,5 @@ pub fn secret_file_volume(name: &str, secret: &str, key: &str, file: &str) -> Vo
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()
-    }
-}
-
-/// A ConfigMap of files.
-#[must_use]
-pub fn files(name: &str, files: &[(&str, &str)]) -> ConfigMap {
-    ConfigMap {
-        metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() },
-        data: Some(files.iter().map(|&(file, text)| (file.into(), text.into())).collect()),
-        ..ConfigMap::default()
     }
 }

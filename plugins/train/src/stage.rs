@@ -2,7 +2,7 @@
 
 use crate::argv::training_argv;
 use crate::settings::{Phase, Settings};
-use ilab_stage_sdk::instructlab::{self, DATA_ROOT, data_volume, python_container, scripts};
+use ilab_stage_sdk::instructlab::{self, DATA_ROOT, data_volume, python_container, scripts, scripts_volume};
 use ilab_stage_sdk::k8s::core::v1::ConfigMap;
 use ilab_stage_sdk::pod::{self, ContainerExt, PodSpecExt};
 use ilab_stage_sdk::pytorch::{PyTorchJob, ReplicaSpec, RunPolicy};
@@ -142,7 +142,7 @@ impl Stage for Train {
         .mount("shm", "/dev/shm");
         let spec = data_volume(ctx, pod::spec([pods.with_env(container)?]))?
             .volume(pod::memory_volume("shm", &settings.shm_size));
-        let (files, spec) = scripts(ctx, crate::SCRIPTS, spec);
+        let spec = scripts_volume(ctx, spec);
         let template = pod::template(&self.0.name(), pods.pod(spec));
 
         let name = ctx.name();
@@ -162,8 +162,7 @@ impl Stage for Train {
             job.spec.replicas("Worker", ReplicaSpec::new(workers, "OnFailure", template.clone()));
         }
         job.spec.replicas("Master", ReplicaSpec::new(1, "OnFailure", template));
-        Ok(Plan::new()
-            .apply(&files)?
+        Ok(scripts(ctx, crate::SCRIPTS)?
             .apply(&job)?
             .wait(targets::pytorch_job(&name))
             .read(targets::pytorch_job_ref(&name), CONTAINER))

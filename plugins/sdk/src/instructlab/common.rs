@@ -1,9 +1,10 @@
 //! Images, the shared claim, the object store and the scripts.
 
 use crate::contract::{Credential, Descriptor, Error, Parameter};
+use crate::pod::PodSpecExt;
 use crate::pod::{self, ContainerExt, Resources};
-use crate::{Ctx, pod::PodSpecExt};
-use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, PodSpec};
+use crate::{Ctx, Plan};
+use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec};
 
 /// The image with InstructLab's Python packages, vLLM and torchrun.
 pub const IMAGE: &str = "registry.redhat.io/rhelai1/instructlab-nvidia-rhel9:1.2";
@@ -120,10 +121,16 @@ pub fn python_container<A: Into<String>>(
         .mount(SCRATCH_VOLUME, "/tmp")
 }
 
-/// The ConfigMap that brings scripts into the pods, and the pod with it as a volume.
+/// A plan that begins with the ConfigMap of the stage's scripts; [`scripts_volume`] brings them into the pods.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn scripts(ctx: &Ctx, files: &[(&str, &str)]) -> Result<Plan, Error> {
+    Plan::new().files(&ctx.name_with(SCRIPTS_VOLUME), files)
+}
+
+/// The pod with the stage's scripts as a volume, which [`python_container`] mounts.
 #[must_use]
-pub fn scripts(ctx: &Ctx, files: &[(&str, &str)], spec: PodSpec) -> (ConfigMap, PodSpec) {
-    let name = ctx.name_with("scripts");
-    let spec = spec.volume(pod::config_map_volume(SCRIPTS_VOLUME, &name));
-    (pod::files(&name, files), spec)
+pub fn scripts_volume(ctx: &Ctx, spec: PodSpec) -> PodSpec {
+    spec.volume(pod::config_map_volume(SCRIPTS_VOLUME, &ctx.name_with(SCRIPTS_VOLUME)))
 }

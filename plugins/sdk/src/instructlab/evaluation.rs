@@ -1,6 +1,6 @@
 //! What the evaluation stages have in common: the judge, the model server's settings, the Job.
 
-use super::common::{data_volume, image_parameter, python_container, scripts};
+use super::common::{data_volume, image_parameter, python_container, scripts, scripts_volume};
 use crate::contract::{Credential, Error, KeyHolder, Parameter};
 use crate::pod::{self, ContainerExt, PodSpecExt, Resources};
 use crate::settings::{GpuSettings, PodSettings, ResourceSettings};
@@ -183,10 +183,9 @@ pub fn evaluation_job(ctx: &Ctx, job: EvaluationJob<'_>) -> Result<Plan, Error> 
     if let Some(volume) = ca {
         spec = spec.volume(volume);
     }
-    let (files, spec) = scripts(ctx, job.scripts, spec);
+    let spec = scripts_volume(ctx, spec);
     let name = ctx.name();
-    Ok(Plan::new()
-        .apply(&files)?
+    Ok(scripts(ctx, job.scripts)?
         .apply(&pods.job(&name, job.app, spec))?
         .wait(targets::job(&name))
         .read(targets::job_ref(&name), job.print))

@@ -8,5 +8,6 @@ mod evaluation;
 pub use common::{
     DATA_ROOT, DATA_VOLUME, HOST_IMAGE, IMAGE, SCRIPTS_DIR, data_volume, describe, host_container,
     host_image_parameter, image_parameter, object_store, object_store_env, python_container, scripts,
+    scripts_volume,
 };
 pub use evaluation::{EvaluationJob, EvaluationSettings, evaluation_job, judge};
