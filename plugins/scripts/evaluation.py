@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import math
 import os
 import tempfile
@@ -115,10 +116,21 @@ def link_model(model: Path, work: Path) -> Path:
     return link
 
 
-def answer(evaluator: Any, server: ModelServer, workers: int, what: str) -> None:
+def answer(evaluator: Any, server: ModelServer, link: Path, workers: int, what: str) -> None:
     """Let the model answer the questions. Its server is local: it gets neither the judge's key nor its client."""
     with server.working(what), server.http_client() as client:
         evaluator.gen_answers(server_url=server.url, max_workers=workers, http_client=client)
+        _look_for_failed_answers(link.with_name(f"{link.name}.jsonl"), what)
+
+
+def _look_for_failed_answers(file: Path, what: str) -> None:
+    """The evaluator writes `$ERROR$` for an answer that the server refused, and has the judge rate that."""
+    answers = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    failed = sum("$ERROR$" in choice["turns"] for answer in answers for choice in answer["choices"])
+    if failed and failed == len(answers):
+        raise Failed(f"{what}: the model server refused all {failed} questions", hint="its settings, e.g. --server-arg")
+    if failed:
+        say(f"{what}: the model server refused {failed} of {len(answers)} questions; they are rated as they are")
 
 
 def judged(evaluator: Any, judge: Judge, workers: int, what: str) -> tuple[Any, ...]:

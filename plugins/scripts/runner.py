@@ -162,6 +162,8 @@ def prepare_environment() -> None:
         ("OUTLINES_CACHE_DIR", "outlines"),
     ):
         os.environ.setdefault(name, str(temp / folder))
+    # Progress bars are for terminals; in a log each step is a line of its own.
+    os.environ.setdefault("TQDM_MININTERVAL", "30")
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
         os.environ[name] = ",".join(hosts + [host for host in _LOOPBACK if host not in hosts])

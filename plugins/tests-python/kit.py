@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -176,9 +176,18 @@ class JudgeServer:
         return {"JUDGE_ENDPOINT": self.url, "JUDGE_NAME": "judge", "JUDGE_API_KEY": KEY} | extra
 
 
+def _claimed_quality(prompt: str) -> str | None:
+    """What the fake server's answers say about themselves."""
+    found = re.findall(r"quality (\S+)", prompt)
+    return str(found[-1]) if found and found[-1] != "none" else None
+
+
 @contextmanager
-def judge_server(tls: tuple[Path, Path] | None = None) -> Iterator[JudgeServer]:
-    """Run a judge on the loopback interface; `tls` is its certificate and key."""
+def judge_server(
+    tls: tuple[Path, Path] | None = None, rate: Callable[[str], str | None] | None = None
+) -> Iterator[JudgeServer]:
+    """Run a judge on the loopback interface; `tls` is its certificate and key, `rate` turns a prompt into a rating."""
+    rating = rate or _claimed_quality
     judge = JudgeServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -186,8 +195,8 @@ def judge_server(tls: tuple[Path, Path] | None = None) -> Iterator[JudgeServer]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             judge.requests.append({"path": self.path, "headers": dict(self.headers), "body": body})
             status = judge.status.pop(0) if judge.status else 200
-            found = re.findall(r"quality (\S+)", body["messages"][-1]["content"])
-            text = f"Rating: [[{found[-1]}]]" if found and found[-1] != "none" else "I cannot say."
+            rated = rating(body["messages"][-1]["content"])
+            text = "I cannot say." if rated is None else f"Rating: [[{rated}]]"
             reply: dict[str, Any] = {"id": "1", "choices": [{"index": 0, "message": {"content": text}}]}
             if status != 200:
                 reply = {"error": {"message": f"refused {self.headers['Authorization']}"}}

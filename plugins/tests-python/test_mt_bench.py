@@ -196,6 +196,18 @@ def test_server_that_dies_while_answering(fixture: Fixture) -> None:
     assert "CUDA error" in outcome.error()
 
 
+@pytest.mark.parametrize("refused", [1, 1000])
+def test_refused_questions_are_not_silent(fixture: Fixture, refused: int) -> None:
+    kit.make_checkpoint(fixture.checkpoints / "samples_1", quality=4, refuse=refused)
+    outcome = fixture.run("--max-workers", "1")
+    if refused == 1:
+        assert outcome.code == 0, outcome.stderr
+        assert f"the model server refused 1 of {QUESTIONS} questions" in outcome.stderr
+    else:
+        assert outcome.code == 1
+        assert f"the model server refused all {QUESTIONS} questions" in outcome.error()
+
+
 def test_interrupted_evaluation_goes_on_from_the_scores_it_has(fixture: Fixture) -> None:
     kit.make_checkpoint(fixture.checkpoints / "samples_1", quality=4)
     broken = kit.make_checkpoint(fixture.checkpoints / "samples_2", exit=3)

@@ -139,7 +139,7 @@ def evaluate(
             result.mmlu, result.mmlu_tasks = _knowledge(args, questions, link, server)
             say(f"{label}: knowledge {result.mmlu:.2f} of 1")
         say(f"{label}: answering the skill questions with {workers} worker(s)")
-        answer(skills, server, workers, f"answering with the {label}")
+        answer(skills, server, link, workers, f"answering with the {label}")
     say(f"{label}: judging")
     overall, pairs, rate = judged(skills, judge, workers, f"judging the {label}")
     result.skills = number(overall, f"the score of the {label}")

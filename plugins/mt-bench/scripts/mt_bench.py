@@ -70,7 +70,7 @@ def evaluate(args: argparse.Namespace, judge: Judge, model: Path, work: Path, la
     )
     with ModelServer(server_options(args), link, work, label) as server:
         say(f"{label}: answering with {workers} worker(s)")
-        answer(evaluator, server, workers, f"answering with {model.name}")
+        answer(evaluator, server, link, workers, f"answering with {model.name}")
     say(f"{label}: judging")
     overall, pairs, turns, rate = judged(evaluator, judge, workers, f"judging {model.name}")
     # The answers come in the order in which they were judged, which varies.

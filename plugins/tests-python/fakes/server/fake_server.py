@@ -1,7 +1,8 @@
 """A model server with vLLM's command line whose model is a file: `MODEL/fake.json` says how it behaves.
 
 Keys: `quality` (its answers end in it, and the fake judge rates by it), `exit` (leave with this status at the start),
-`die_after` (leave without a word after so many answers), `never_ready`, `ignore_term`, `other_name`.
+`die_after` (leave without a word after so many answers), `refuse` (so many of
+the first questions, with status 400), `never_ready`, `ignore_term`, `other_name`.
 Everything it was asked for is appended to the file that FAKE_SERVER_LOG names.
 """
 
@@ -39,12 +40,15 @@ class Handler(BaseHTTPRequestHandler):
             print("CUDA error: out of memory", flush=True)
             os._exit(9)
         Handler.answers += 1
+        if Handler.answers <= self.behaviour.get("refuse", 0):
+            self._reply({"error": {"message": "too long"}}, status=400)
+            return
         text = f"This answer has quality {self.behaviour.get('quality', 5)}"
         self._reply({"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]})
 
-    def _reply(self, value: dict[str, Any]) -> None:
+    def _reply(self, value: dict[str, Any], status: int = 200) -> None:
         data = json.dumps(value).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
