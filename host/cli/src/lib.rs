@@ -1,1 +1,110 @@
 //! Runs the InstructLab workflow on Kubernetes, every stage a WebAssembly component.
+//!
+//! This crate is the command line: one file a verb, reporters, and nothing that decides.
+#![expect(missing_docs, reason = "clap's fields carry their help, and this crate is no library for others")]
+
+mod args;
+mod connect;
+mod error;
+pub mod exit;
+mod load;
+mod report;
+mod verbs;
+
+use args::{Cli, StageFlags, Verb, plugins_of, run_command};
+use clap::FromArgMatches;
+use error::CliError;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs the program with these arguments and answers its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match dispatch(args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprint!("{error}");
+            ExitCode::from(error.code)
+        }
+    }
+}
+
+/// The pipeline is loaded before the line is parsed, because it brings flags of `run`.
+struct Prepared {
+    loaded: Option<Result<load::Loaded, CliError>>,
+    flags: StageFlags,
+}
+
+fn prepare(args: &[OsString]) -> Result<Prepared, CliError> {
+    let Some(paths) = plugins_of(args) else { return Ok(Prepared { loaded: None, flags: StageFlags::default() }) };
+    let paths = if paths.is_empty() { vec![PathBuf::from("plugins")] } else { paths };
+    let loaded = load::host().and_then(|host| load::load(&host, &paths));
+    let flags = match &loaded {
+        Ok(loaded) => StageFlags::of(&loaded.pipeline).map_err(|e| load::graph_error(&e))?,
+        Err(_) => StageFlags::default(),
+    };
+    Ok(Prepared { loaded: Some(loaded), flags })
+}
+
+fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
+    let Prepared { loaded, flags } = prepare(&args)?;
+    let matches = match run_command(&flags).try_get_matches_from(&args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Help is help, also without stages. A flag that is unknown because its stage could not be loaded is not
+            // what is wrong with the line.
+            if error.use_stderr()
+                && let Some(Err(loading)) = loaded
+            {
+                return Err(loading);
+            }
+            if let Some(Err(loading)) = &loaded {
+                eprintln!("note: no stages, so their options are not listed: {}", loading.lines.join("; "));
+            }
+            let _ = error.print();
+            return Ok(ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::SUCCESS }));
+        }
+    };
+    let cli = Cli::from_arg_matches(&matches).map_err(|e| CliError::usage(e.to_string()))?;
+    start_log(cli.verbose);
+    match cli.verb {
+        Verb::Run(run) => {
+            let run_matches = matches.subcommand_matches("run").ok_or_else(|| CliError::usage("no options for run"))?;
+            let loaded = loaded.ok_or_else(|| CliError::usage("no stages were loaded"))??;
+            verbs::run::run(&run, loaded, &flags, run_matches)
+        }
+        Verb::Runs(verb) => block_on(verbs::runs::run(verb)),
+        Verb::Plugin(verb) => verbs::plugin::run(verb),
+        Verb::Data(verb) => block_on(verbs::data::run(*verb)),
+        Verb::Local(verb) => block_on(verbs::local::run(verb)),
+        Verb::Completion { shell } => {
+            clap_complete::generate(shell, &mut run_command(&flags), "ilab-host", &mut std::io::stdout());
+            Ok(())
+        }
+        Verb::Version { output } => verbs::version::run(output.output),
+        Verb::LocalShim { pod } => return Ok(ilab_local::node::shim::main(&pod)),
+        Verb::CompileComponent { arguments } => return Ok(ilab_wasm::compile_child_main(arguments)),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn block_on(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::from_error(exit::FAILURE, &e))?
+        .block_on(work)
+}
+
+fn start_log(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -5,7 +5,7 @@ use crate::pipe::pipe;
 use crate::{ObjectsError, OnProgress, Progress, Store};
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::{ObjectStoreExt, GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path as Key};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path as Key};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;

@@ -1,0 +1,54 @@
+# The developer's menu. `make` alone prints it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PLUGINS := fetch train mt-bench final-eval upload
+# Stage components are built beside the host's own build, with whatever can build for wasm on this machine.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+HOST := $(TARGET)/debug/ilab-host
+
+.PHONY: help
+help: ## Print this menu
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
+
+.PHONY: setup
+setup: ## Install what the system lacks (as root on Debian), or say how
+	@tests/tools/setup
+
+.PHONY: host
+host: setup ## Build the host
+	cargo build -p ilab-host
+
+.PHONY: plugins
+plugins: host ## Build the stage components into plugins/
+	@for p in $(PLUGINS); do $(HOST) plugin build plugins/$$p -f plugins/$$p.wasm; done
+
+.PHONY: demo
+demo: plugins ## Run the whole workflow on this machine, with the miniature
+	examples/miniature/demo
+
+.PHONY: test
+test: plugins ## Run every test there is
+	tests/run
+
+.PHONY: lint
+lint: ## Formatting and lints of Rust and Python
+	tests/lint
+
+.PHONY: fmt
+fmt: ## Format the Rust and Python sources
+	cargo fmt --all
+	tests/tools/python ruff format plugins examples/miniature tests
+
+.PHONY: bless
+bless: ## Accept what the golden tests see now
+	BLESS=1 INSTA_UPDATE=always cargo test --workspace
+
+.PHONY: bench
+bench: plugins ## Benchmarks; docs/performance.md says how to read them
+	cargo bench --workspace
+
+.PHONY: dist
+dist: setup ## The binary as it is shipped
+	cargo build -p ilab-host --profile dist

@@ -1,0 +1,177 @@
+//! What the loaded stages add to `run`: their flags, the groups as subcommands, and the options that pick a stage.
+
+use super::top::Cli;
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
+use ilab_core::graph::{FlagInfo, Pipeline, Selection, SelectorInfo};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// The stages' part of the command line.
+#[derive(Debug, Default)]
+pub struct StageFlags {
+    flags: Vec<FlagInfo>,
+    selectors: Vec<SelectorInfo>,
+    groups: Vec<(String, String)>,
+}
+
+impl StageFlags {
+    /// From the pipeline that was loaded.
+    ///
+    /// # Errors
+    /// Two stages that give one flag different meanings.
+    pub fn of(pipeline: &Pipeline) -> Result<Self, ilab_core::graph::GraphError> {
+        let descriptors: Vec<_> = pipeline.stages().iter().map(|o| &o.descriptor).collect();
+        let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut order = Vec::new();
+        for offer in pipeline.stages() {
+            let group = offer.descriptor.group.to_string();
+            if !groups.contains_key(&group) {
+                order.push(group.clone());
+            }
+            groups.entry(group).or_default().push(offer.descriptor.summary.clone());
+        }
+        let groups = order.into_iter().map(|g| (g.clone(), groups.remove(&g).unwrap_or_default().join("; "))).collect();
+        Ok(Self { flags: ilab_core::graph::flags(&descriptors)?, selectors: pipeline.selectors(), groups })
+    }
+
+    /// What was given of the stages' flags: flag and text, in no order that matters.
+    pub fn given(&self, matches: &ArgMatches) -> Vec<(String, String)> {
+        self.flags
+            .iter()
+            .filter_map(|f| Some((f.flag.clone(), matches.try_get_one::<String>(&f.flag).ok()??.clone())))
+            .collect()
+    }
+
+    /// The environment variables that stages read, with their values.
+    pub fn env(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
+        let parameters = pipeline.stages().iter().flat_map(|o| &o.descriptor.parameters);
+        parameters.filter_map(|p| p.env.clone()).filter_map(|name| Some((name.clone(), std::env::var(&name).ok()?))).collect()
+    }
+
+    /// The group and what picks stages out of it.
+    pub fn selection(&self, matches: &ArgMatches) -> Selection {
+        let by = self
+            .selectors
+            .iter()
+            .filter_map(|s| Some((s.flag.clone(), matches.try_get_one::<String>(&s.flag).ok()??.clone())))
+            .collect();
+        Selection { group: matches.subcommand_name().map(str::to_owned), by }
+    }
+
+    fn add_to(&self, mut run: Command) -> Command {
+        let taken: Vec<String> = run.get_arguments().filter_map(|a| a.get_long().map(str::to_owned)).collect();
+        for flag in self.flags.iter().filter(|f| !taken.contains(&f.flag)) {
+            run = run.arg(flag_arg(flag));
+        }
+        for selector in &self.selectors {
+            let values = PossibleValuesParser::new(selector.values.clone());
+            run = run.arg(
+                Arg::new(selector.flag.clone())
+                    .long(selector.flag.clone())
+                    .global(true)
+                    .value_parser(values)
+                    .help(format!("Which stage of `run {}`", selector.group))
+                    .help_heading("Selection"),
+            );
+        }
+        for (group, summary) in &self.groups {
+            run = run.subcommand(Command::new(group.clone()).about(summary.clone()));
+        }
+        run.subcommand(Command::new("sdg").hide(true).about("Not part of this workflow"))
+    }
+}
+
+fn flag_arg(flag: &FlagInfo) -> Arg {
+    let default = flag.default().map(|d| match d {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    let mut help = flag.help.clone();
+    if let Some(default) = default {
+        help.push_str(&format!(" [default: {default}]"));
+    }
+    if !flag.env.is_empty() {
+        help.push_str(&format!(" [env: {}]", flag.env.join(", ")));
+    }
+    let mut stages: Vec<String> = flag.sets.iter().map(|s| s.stage.to_string()).collect();
+    stages.dedup();
+    let arg = Arg::new(flag.flag.clone())
+        .long(flag.flag.clone())
+        .global(true)
+        .action(ArgAction::Set)
+        .help(help)
+        .help_heading(match stages.as_slice() {
+            [one] => format!("Stage {one}"),
+            _ => "Several stages".to_owned(),
+        });
+    if flag.schema.get("type").and_then(Value::as_str) == Some("boolean") {
+        // `--force-pull` alone means yes, `--force-pull=false` is possible.
+        return arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL");
+    }
+    match flag.schema.get("enum").and_then(Value::as_array) {
+        Some(values) if values.iter().all(Value::is_string) => {
+            arg.value_parser(PossibleValuesParser::new(values.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()))
+        }
+        // The type is checked with everything else, where all errors are said at once.
+        _ => arg.value_name(match flag.schema.get("type").and_then(Value::as_str) {
+            Some("integer" | "number") => "N",
+            _ => "VALUE",
+        }).allow_hyphen_values(true),
+    }
+}
+
+/// The whole command line, with what the stages bring to `run`.
+pub fn run_command(stages: &StageFlags) -> Command {
+    Cli::command().mut_subcommand("run", |run| {
+        stages.add_to(run.subcommand_help_heading("Groups").subcommand_value_name("GROUP"))
+    })
+}
+
+/// The values of `--plugins` as they stand on a command line that cannot be parsed yet, because the flags it may hold
+/// come from the components that they point at. None when the verb is not `run`.
+pub fn plugins_of(args: &[OsString]) -> Option<Vec<PathBuf>> {
+    let mut words = args.iter().skip(1).peekable();
+    let mut paths = Vec::new();
+    let mut verb = None;
+    while let Some(word) = words.next() {
+        if word == "--" {
+            break;
+        }
+        if let Some(value) = word.to_str().and_then(|w| w.strip_prefix("--plugins=")) {
+            paths.extend(split(OsStr::new(value)));
+        } else if word == "--plugins" {
+            paths.extend(words.next().map(|w| split(w)).unwrap_or_default());
+        } else if verb.is_none() && !word.to_string_lossy().starts_with('-') {
+            verb = Some(word.clone());
+        }
+    }
+    if paths.is_empty()
+        && let Some(env) = std::env::var_os("ILAB_PLUGINS").filter(|v| !v.is_empty())
+    {
+        paths = split(&env);
+    }
+    (verb? == "run").then_some(paths)
+}
+
+fn split(text: &OsStr) -> Vec<PathBuf> {
+    std::env::split_paths(text).filter(|p| !p.as_os_str().is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plugins(line: &str) -> Option<Vec<PathBuf>> {
+        plugins_of(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn plugins_are_found_before_the_line_can_be_parsed() {
+        assert_eq!(plugins("ilab-host run --plugins a --plugins=b:c train"), Some(vec!["a".into(), "b".into(), "c".into()]));
+        assert_eq!(plugins("ilab-host -v run train --plugins a"), Some(vec!["a".into()]));
+        assert_eq!(plugins("ilab-host version"), None);
+    }
+}

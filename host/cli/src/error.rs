@@ -1,0 +1,80 @@
+//! The one error that the command line ends with: what, where, what to try, and the exit code.
+
+use crate::exit;
+use std::error::Error;
+use std::fmt;
+
+/// An expected failure: the user, the cluster, a component or the store is at fault, not this program.
+#[derive(Debug)]
+pub struct CliError {
+    /// Lines that say what is wrong; the first is the main one.
+    pub lines: Vec<String>,
+    /// What to try.
+    pub hint: Option<String>,
+    /// One of [`exit`]'s constants.
+    pub code: u8,
+}
+
+impl CliError {
+    /// An error with this code.
+    pub fn new(code: u8, line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], hint: None, code }
+    }
+
+    /// A wrong command line.
+    pub fn usage(line: impl Into<String>) -> Self {
+        Self::new(exit::USAGE, line)
+    }
+
+    /// From an error with its whole chain of causes.
+    pub fn from_error(code: u8, error: &(dyn Error + 'static)) -> Self {
+        Self::new(code, chain(error))
+    }
+
+    /// From several findings at once.
+    pub fn all<E: fmt::Display>(code: u8, findings: impl IntoIterator<Item = E>) -> Self {
+        Self { lines: findings.into_iter().map(|f| f.to_string()).collect(), hint: None, code }
+    }
+
+    /// Adds what to try.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        let hint = hint.into();
+        self.hint = (!hint.is_empty()).then_some(hint);
+        self
+    }
+}
+
+impl From<ilab_objects::ObjectsError> for CliError {
+    fn from(error: ilab_objects::ObjectsError) -> Self {
+        let code = if matches!(error, ilab_objects::ObjectsError::Option { .. }) { exit::USAGE } else { exit::OBJECTS };
+        Self::from_error(code, &error).hint(error.hint())
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            writeln!(f, "error: {}", ilab_wasm::escape::escape(line))?;
+        }
+        match &self.hint {
+            Some(hint) => writeln!(f, "  try: {}", ilab_wasm::escape::escape(hint)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An error and its causes in one line, each said once.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,49 @@
+//! Data on stdout, in the format that was asked for.
+
+use crate::args::OutputFormat;
+use crate::{CliError, exit};
+use serde::Serialize;
+use std::io::Write;
+
+/// Prints data; YAML unless JSON was asked for.
+///
+/// # Errors
+/// When stdout cannot be written; a reader that has gone away is no error.
+pub fn print_data(data: &impl Serialize, format: Option<OutputFormat>) -> Result<(), CliError> {
+    let text = match format {
+        Some(OutputFormat::Json) => {
+            serde_json::to_string_pretty(data).map_err(|e| CliError::from_error(exit::FAILURE, &e))? + "\n"
+        }
+        Some(OutputFormat::Yaml) | None => to_yaml(data)?,
+    };
+    write_out(&text)
+}
+
+/// Data as one YAML document.
+///
+/// # Errors
+/// When it has no YAML form.
+pub fn to_yaml(data: &impl Serialize) -> Result<String, CliError> {
+    serde_saphyr::to_string(data).map_err(|e| CliError::from_error(exit::FAILURE, &e))
+}
+
+/// Writes to stdout.
+pub fn write_out(text: &str) -> Result<(), CliError> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::from_error(exit::FAILURE, &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes manifests as a multi-document YAML stream, as kubectl takes it.
+///
+/// # Errors
+/// As [`print_data`].
+pub fn write_documents(manifests: &[serde_json::Value]) -> Result<(), CliError> {
+    let mut text = String::new();
+    for manifest in manifests {
+        text.push_str("---\n");
+        text.push_str(&to_yaml(manifest)?);
+    }
+    write_out(&text)
+}

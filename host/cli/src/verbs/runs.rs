@@ -1,0 +1,146 @@
+//! `runs list|status|delete`.
+
+use crate::args::{OutputFormat, RunsVerb};
+use crate::report::{print_data, write_out};
+use crate::{CliError, connect, exit};
+use ilab_cluster::{Cluster, ClusterError, Deleted, RecordStore, StoredRecord};
+use ilab_core::names::RunId;
+use ilab_core::record::{RunRecord, StageRecord, StageState};
+use ilab_wasm::escape::escape;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How long `delete` waits for everything to be gone.
+const DELETE_LIMIT: Duration = Duration::from_secs(300);
+
+/// Runs one of them.
+///
+/// # Errors
+/// No cluster, no such run, a record that cannot be read.
+pub async fn run(verb: RunsVerb) -> Result<(), CliError> {
+    let at = match &verb {
+        RunsVerb::List { at, .. } | RunsVerb::Status { at, .. } | RunsVerb::Delete { at, .. } => at.clone(),
+    };
+    let connection = connect::open(&at).await?;
+    let done = match verb {
+        RunsVerb::List { output, .. } => list(&connection.cluster, output.output).await,
+        RunsVerb::Status { run, output, .. } => status(&connection.cluster, &run, output.output).await,
+        RunsVerb::Delete { run, .. } => delete(&connection.cluster, &run).await,
+    };
+    connection.close().await;
+    done
+}
+
+fn cluster_error(error: ClusterError) -> CliError {
+    let hint = error.hint().unwrap_or_default();
+    CliError::from_error(exit::CLUSTER, &error).hint(hint)
+}
+
+fn read(stored: &StoredRecord) -> Result<RunRecord, CliError> {
+    RunRecord::from_json(&stored.text)
+        .map_err(|e| CliError::new(exit::CLUSTER, format!("the record of run {}: {}", stored.run, crate::error::chain(&e))))
+}
+
+async fn find(cluster: &Cluster, name: &str) -> Result<StoredRecord, CliError> {
+    let run = RunId::new(name).map_err(|e| CliError::from_error(exit::USAGE, &e))?;
+    RecordStore::new(cluster.clone()).load(&run).await.map_err(cluster_error)?.ok_or_else(|| {
+        CliError::new(exit::RUN_STATE, format!("there is no run {run} in namespace {}", cluster.namespace()))
+            .hint("`ilab-host runs list` shows the runs of a namespace")
+    })
+}
+
+async fn list(cluster: &Cluster, format: Option<OutputFormat>) -> Result<(), CliError> {
+    let stored = RecordStore::new(cluster.clone()).list().await.map_err(cluster_error)?;
+    let mut records = Vec::new();
+    for one in stored {
+        // One record that cannot be read must not hide the others.
+        match one.map_err(cluster_error).and_then(|s| read(&s)) {
+            Ok(record) => records.push(record),
+            Err(error) => eprint!("{error}"),
+        }
+    }
+    if format.is_some() {
+        return print_data(&records, format);
+    }
+    let mut text = format!("{:<30} {:<10} {:<22} STAGES\n", "RUN", "STATE", "CREATED");
+    for record in &records {
+        let done = record.stages.values().filter(|s| s.state == StageState::Succeeded).count();
+        let _ = writeln!(
+            text,
+            "{:<30} {:<10} {:<22} {done}/{}",
+            record.run.as_str(),
+            summary(record),
+            record.created.to_string(),
+            record.pipeline.len()
+        );
+    }
+    write_out(&text)
+}
+
+/// A run's state in a word.
+fn summary(record: &RunRecord) -> &'static str {
+    let any = |state| record.stages.values().any(|s| s.state == state);
+    if any(StageState::Failed) {
+        "failed"
+    } else if any(StageState::Running) || any(StageState::Applying) {
+        "running"
+    } else if any(StageState::Cancelled) {
+        "cancelled"
+    } else if record.pipeline.keys().all(|name| record.stages.get(name).is_some_and(|s| s.state == StageState::Succeeded)) {
+        "succeeded"
+    } else {
+        "partial"
+    }
+}
+
+async fn status(cluster: &Cluster, name: &str, format: Option<OutputFormat>) -> Result<(), CliError> {
+    let record = read(&find(cluster, name).await?)?;
+    if format.is_some() {
+        return print_data(&record, format);
+    }
+    let mut text = format!("run {} ({}), created {}\n", record.run, summary(&record), record.created);
+    let mut stages: Vec<_> = record.stages.iter().collect();
+    stages.sort_by_key(|(_, stage)| stage.started);
+    for (name, stage) in stages {
+        let _ = writeln!(text, "\n{name}: {}{}", word(stage.state), took(stage));
+        if let Some(reason) = &stage.reason {
+            let _ = writeln!(text, "  reason: {}", escape(reason));
+        }
+        for (output, value) in &stage.outputs {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let _ = writeln!(text, "  {} = {}", escape(output), escape(&value));
+        }
+    }
+    write_out(&text)
+}
+
+fn word(state: StageState) -> &'static str {
+    match state {
+        StageState::Waiting => "waiting",
+        StageState::Applying => "being applied",
+        StageState::Running => "running",
+        StageState::Succeeded => "succeeded",
+        StageState::Failed => "failed",
+        StageState::Cancelled => "cancelled",
+    }
+}
+
+fn took(stage: &StageRecord) -> String {
+    match (stage.started, stage.finished) {
+        (Some(started), Some(finished)) => format!(" in {:.0} s", finished.duration_since(started).as_secs_f64()),
+        _ => String::new(),
+    }
+}
+
+async fn delete(cluster: &Cluster, name: &str) -> Result<(), CliError> {
+    let stored = find(cluster, name).await?;
+    // Everything that the run made has its record for an owner: the cluster removes it, and nothing else.
+    let object = RecordStore::object(&stored.run);
+    match cluster.delete_and_wait(&object, &stored.uid, DELETE_LIMIT).await.map_err(cluster_error)? {
+        Deleted::Accepted | Deleted::Absent => {
+            eprintln!("run {} is deleted, with all that it created", stored.run);
+            Ok(())
+        }
+        Deleted::Another => Err(CliError::new(exit::RUN_STATE, format!("run {} was replaced by another of its name just now", stored.run))),
+    }
+}

@@ -1,0 +1,13 @@
+//! Real parts for the tests: started on loopback by the test that needs them, and ended with it.
+
+mod s3;
+
+pub use s3::S3Server;
+
+use std::path::PathBuf;
+
+/// The root of the checkout.
+#[must_use]
+pub fn checkout() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
+}
