@@ -27,7 +27,7 @@ fn enum_choice(text: &str, schema: &Value) -> Option<Value> {
         .iter()
         .find(|choice| match choice {
             Value::String(choice) => choice == text,
-            other => other.to_string() == text.trim(),
+            other => serde_json::from_str::<Value>(text).is_ok_and(|given| given == **other),
         })
         .cloned()
 }

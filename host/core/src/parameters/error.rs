@@ -30,7 +30,7 @@ pub enum ParameterError {
     #[error("{place}: no stage is named {}{}", quoted(.stage, 80), hint(.nearest.as_deref(), .valid))]
     UnknownStage {
         /// Where it was named, for example `--set` or `values file x.yaml`.
-        place: String,
+        place: Box<str>,
         /// The name as given.
         stage: String,
         /// The stage whose name is nearest.
@@ -42,7 +42,7 @@ pub enum ParameterError {
     #[error("{place}: stage {stage} has no parameter {}{}", quoted(.parameter, 80), hint(.nearest.as_deref(), .valid))]
     UnknownParameter {
         /// Where it was named.
-        place: String,
+        place: Box<str>,
         /// The stage.
         stage: StageName,
         /// The name as given.
@@ -56,7 +56,7 @@ pub enum ParameterError {
     #[error("{place}: no stage has an option {}{}", quoted(.flag, 80), hint(.nearest.as_deref(), .valid))]
     UnknownFlag {
         /// Where it was named.
-        place: String,
+        place: Box<str>,
         /// The flag without dashes.
         flag: String,
         /// The flag that is nearest.
@@ -82,7 +82,7 @@ pub enum ParameterError {
         /// The text.
         text: String,
         /// What was wanted, for example `an integer`.
-        wanted: String,
+        wanted: Box<str>,
     },
     /// A value that the parameter's schema refuses.
     #[error("{stage}.{parameter} (from {from}): {problem}")]
@@ -104,7 +104,7 @@ pub enum ParameterError {
         /// The parameter.
         parameter: String,
         /// What it is for.
-        help: String,
+        help: Box<str>,
         /// The flag that sets it.
         flag: Option<String>,
         /// The environment variable that sets it.

@@ -117,7 +117,7 @@ pub fn resolve_selected(
                 Ok(None) => errors.push(ParameterError::Missing {
                     stage: descriptor.name.clone(),
                     parameter: parameter.name.clone(),
-                    help: parameter.help.clone(),
+                    help: parameter.help.as_str().into(),
                     flag: parameter.flag.clone(),
                     env: parameter.env.clone(),
                 }),
@@ -219,7 +219,7 @@ impl<'a> Layers<'a> {
                 parameter: parameter.name.clone(),
                 from: source,
                 text: text.to_owned(),
-                wanted,
+                wanted: wanted.into(),
             }]),
         };
         let flag = parameter.flag.as_deref();
@@ -288,7 +288,7 @@ impl<'d> Names<'_, 'd> {
                 let valid: Vec<String> =
                     self.descriptors.iter().map(|descriptor| descriptor.name.to_string()).collect();
                 ParameterError::UnknownStage {
-                    place: place.to_owned(),
+                    place: place.into(),
                     stage: stage.to_owned(),
                     nearest: nearest(stage, &valid),
                     valid,
@@ -304,7 +304,7 @@ impl<'d> Names<'_, 'd> {
         }
         let valid: Vec<String> = descriptor.parameters.iter().map(|known| known.name.clone()).collect();
         Err(ParameterError::UnknownParameter {
-            place: place.to_owned(),
+            place: place.into(),
             stage: descriptor.name.clone(),
             parameter: parameter.to_owned(),
             nearest: nearest(parameter, &valid),
@@ -324,7 +324,7 @@ impl<'d> Names<'_, 'd> {
         }
         let valid: Vec<String> = known.into_iter().map(str::to_owned).collect();
         Err(ParameterError::UnknownFlag {
-            place: place.to_owned(),
+            place: place.into(),
             flag: flag.to_owned(),
             nearest: nearest(flag, &valid),
             valid,

@@ -15,7 +15,7 @@ pub struct PredicateError {
     /// The expression.
     pub expression: String,
     /// What is wrong with it.
-    pub problem: PredicateProblem,
+    pub problem: Box<PredicateProblem>,
 }
 
 /// What is wrong with a predicate.

@@ -103,7 +103,7 @@ impl Predicates {
                 object: target.object.to_string(),
                 predicate,
                 expression: expression.to_owned(),
-                problem,
+                problem: Box::new(problem),
             })
         };
         Ok(Self {

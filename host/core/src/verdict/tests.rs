@@ -31,7 +31,7 @@ fn with(conditions: serde_json::Value) -> serde_json::Value {
 }
 
 fn problem(expression: &str) -> PredicateProblem {
-    Predicates::compile(&target(expression, "false", None)).unwrap_err().problem
+    Predicates::compile(&target(expression, "false", None)).unwrap_err().problem.as_ref().clone()
 }
 
 /// What an expression gives as `succeeded`.
@@ -303,7 +303,7 @@ fn nothing_grows_without_bound() {
     ] {
         // Either the chain is refused as too deep, or its evaluation stops.
         match Predicates::compile(&target(&bomb, "false", None)) {
-            Err(error) => assert_eq!(error.problem, PredicateProblem::TooDeep),
+            Err(error) => assert_eq!(*error.problem, PredicateProblem::TooDeep),
             Ok(predicates) => {
                 let verdict = predicates.judge(Some(&object));
                 assert!(
