@@ -69,7 +69,7 @@ class Container:
 def process_1(process: subprocess.Popen[str]) -> int:
     """The container's process 1, as the machine numbers it: that is who a pod's stop signal goes to."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + kit.PATIENCE
     while time.monotonic() < deadline:
         found = children.read_text().split()
         if found:
@@ -78,7 +78,7 @@ def process_1(process: subprocess.Popen[str]) -> int:
     raise AssertionError("the container has not started")
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 600) -> kit.Outcome:
+def finish(process: subprocess.Popen[str], timeout: float = 2 * kit.PATIENCE) -> kit.Outcome:
     """Wait for a container."""
     try:
         stdout, stderr = process.communicate(timeout=timeout)

@@ -24,6 +24,8 @@ from typing import Any
 PLUGINS = Path(__file__).resolve().parent.parent
 FAKES = Path(__file__).resolve().parent / "fakes"
 KEY = "the-secret-key-of-the-judge"
+# Nothing here needs more than seconds, unless the machine is busy with a build.
+PATIENCE = 600.0
 
 
 def stage_files(stage: str) -> dict[str, Path]:
@@ -83,7 +85,7 @@ def environment(paths: Sequence[Path] = (), **extra: str) -> dict[str, str]:
     } | extra
 
 
-def run(script: Path, *arguments: str | Path, env: dict[str, str], timeout: float = 120) -> Outcome:
+def run(script: Path, *arguments: str | Path, env: dict[str, str], timeout: float = PATIENCE) -> Outcome:
     """Run a script to its end."""
     done = subprocess.run(
         [sys.executable, str(script), *(str(argument) for argument in arguments)],
@@ -96,7 +98,7 @@ def run(script: Path, *arguments: str | Path, env: dict[str, str], timeout: floa
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-def run_forked(script: Path, *arguments: str | Path, env: dict[str, str], timeout: float = 120) -> Outcome:
+def run_forked(script: Path, *arguments: str | Path, env: dict[str, str], timeout: float = PATIENCE) -> Outcome:
     """Run a script as `run` does, but in a fork of this process, which has imported the slow libraries already.
 
     Saves two seconds of CPU a call. That the scripts start from nothing as well is shown in test_scripts.py and by one
@@ -122,7 +124,8 @@ def run_forked(script: Path, *arguments: str | Path, env: dict[str, str], timeou
             if pid:
                 break
             if time.monotonic() > deadline:
-                os.kill(child, signal.SIGKILL)
+                # The scripts stop their model server on this one.
+                os.kill(child, signal.SIGTERM)
             time.sleep(0.02)
         stdout.seek(0)
         stderr.seek(0)

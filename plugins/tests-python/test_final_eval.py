@@ -73,7 +73,7 @@ class Fixture:
             "--gpus": "0",
             "--few-shots": "5",
             "--batch-size": "8",
-            "--startup-timeout": "60",
+            "--startup-timeout": "600",
             "--judge-timeout": "0",
         }
         command = [part for option in options.items() for part in option]

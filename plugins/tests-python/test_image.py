@@ -105,7 +105,7 @@ def train(claim: container.Container, scripts: Path, phase: int, base: str, data
 def preempt(claim: container.Container, pods: list[subprocess.Popen[str]], phase: int) -> list[int]:
     """Stop one worker once the first epoch has left its state; returns how all pods ended."""
     state = claim.data / "model" / "output" / f"phase_{phase}" / "full_state"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + kit.PATIENCE
     while not list(state.glob("epoch_*")) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.kill(container.process_1(pods[1]), signal.SIGTERM)
@@ -141,7 +141,7 @@ def scored(
         *("--checkpoints-dir", trained[2][0].outputs()["checkpoints-dir"]),
         *("--results", "/data/mt-bench-results.txt", "--best", "/data/mt-bench-best.txt"),
         *("--outputs", "/data/ilab/mt-bench.outputs", "--server-module", "ilab_miniature.server"),
-        *("--max-workers", "auto", "--gpus", "0", "--startup-timeout", "300"),
+        *("--max-workers", "auto", "--gpus", "0", "--startup-timeout", "600"),
         **judge.variables(),
     )
     assert outcome.code == 0, outcome.stderr[-4000:]
@@ -192,7 +192,7 @@ def test_real_branch_evaluations(
         *("--work-dir", "/tmp/final-eval", "--mmlu-results", "/data/mmlu-branch-best.txt"),
         *("--mt-bench-results", "/data/mt-bench-branch-best.txt", "--outputs", "/data/ilab/final-eval.outputs"),
         *("--server-module", "ilab_miniature.server", "--max-workers", "auto", "--gpus", "0"),
-        *("--few-shots", "5", "--batch-size", "8", "--startup-timeout", "300"),
+        *("--few-shots", "5", "--batch-size", "8", "--startup-timeout", "600"),
         **judge.variables(),
     )
     assert outcome.code == 0, outcome.stderr[-4000:]

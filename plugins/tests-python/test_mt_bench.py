@@ -53,7 +53,7 @@ class Fixture:
             "--gpus",
             "0",
             "--startup-timeout",
-            "60",
+            "600",
             "--judge-timeout",
             "0",
             *more,

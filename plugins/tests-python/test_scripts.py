@@ -52,6 +52,22 @@ def test_needs_only_the_standard_library_to_start(stage: str) -> None:
                 assert top in siblings or top in sys.stdlib_module_names, f"{name} imports {module} at the top"
 
 
+@pytest.mark.parametrize("stage", MAIN)
+def test_the_component_ships_every_file_that_its_script_needs(stage: str) -> None:
+    source = kit.PLUGINS / stage / "src" / "lib.rs"
+    shipped = set(re.findall(r'\("(\w+\.py)",\s*include_str!', source.read_text(encoding="utf-8")))
+    files = kit.stage_files(stage)
+    needed: set[str] = set()
+    waiting = [MAIN[stage]]
+    while waiting:
+        name = waiting.pop()
+        needed.add(name)
+        for module in re.findall(r"^\s*(?:from|import) (\w+)", files[name].read_text(encoding="utf-8"), re.MULTILINE):
+            if f"{module}.py" in files and f"{module}.py" not in needed:
+                waiting.append(f"{module}.py")
+    assert shipped == needed
+
+
 def test_names_no_host_and_no_secret() -> None:
     for stage in MAIN:
         for name, file in kit.stage_files(stage).items():

@@ -68,7 +68,7 @@ class Fixture:
     def run(self, rank: int = 0, *, epochs: int = 3, run_id: str | None = "run-1", **extra: str) -> kit.Outcome:
         command = self.command(epochs, run_id)
         env = self.environment(rank, **extra)
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=kit.PATIENCE, check=False)
         return kit.Outcome(done.returncode, done.stdout, done.stderr)
 
 
@@ -187,7 +187,7 @@ def test_told_to_stop_is_never_success(fixture: Fixture, number: signal.Signals)
     assert process.stdout is not None
     assert process.stdout.readline() == "training\n"
     process.send_signal(number)
-    assert process.wait(timeout=20) == 128 + number
+    assert process.wait(timeout=kit.PATIENCE) == 128 + number
     assert not (fixture.output / "checkpoints.json").exists()
 
 
@@ -195,13 +195,13 @@ def test_stop_while_waiting_for_rank_0(fixture: Fixture) -> None:
     (fixture.output).mkdir(parents=True)
     (fixture.output / "ilab-run.json").write_text('{"run-id": "run-1"}')
     command = fixture.command()
-    command[command.index("--confirm-timeout") + 1] = "60"
+    command[command.index("--confirm-timeout") + 1] = "600"
     process = subprocess.Popen(command, env=fixture.environment(1), stderr=subprocess.DEVNULL)
     while not fixture.argv.exists():
         time.sleep(0.05)
     time.sleep(0.5)
     process.terminate()
-    assert process.wait(timeout=20) == 143
+    assert process.wait(timeout=kit.PATIENCE) == 143
 
 
 def test_process_1_reaps_orphans(fixture: Fixture) -> None:
@@ -213,7 +213,7 @@ def test_process_1_reaps_orphans(fixture: Fixture) -> None:
         env=fixture.environment(0, FAKE_TORCHRUN="orphan"),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=kit.PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
