@@ -26,7 +26,8 @@ SINGLE = (
 SECOND_TURN = (
     "<|The Start of Reference Answer|>\n\n### User:\nWhat is the opposite of hot?\n\n### Reference answer:\n"
     "The opposite of hot is cold.\n\n### User:\nAnd a young dog?\n\n### Reference answer:\n"
-    "A young dog is called a puppy.\n\n<|The End of Reference Answer|>\n\n\n<|The Start of Assistant A's Conversation with User|>\n\n### User:\n"
+    "A young dog is called a puppy.\n\n<|The End of Reference Answer|>\n\n\n"
+    "<|The Start of Assistant A's Conversation with User|>\n\n### User:\n"
     "What is the opposite of hot?\n\n### Assistant A:\nThe opposite of hot is wet.\n\n### User:\nAnd a young dog?\n\n"
     "### Assistant A:\n{answer}\n\n<|The End of Assistant A's Conversation with User|>"
 )
