@@ -214,7 +214,7 @@ fn waiting(status: &Value) -> Option<Trouble> {
         "CrashLoopBackOff" => {
             let restarts = status.pointer("/restartCount").and_then(Value::as_u64).unwrap_or(0);
             let last = status.pointer("/lastState/terminated");
-            let died = last.map(|t| died_of(t)).unwrap_or_default();
+            let died = last.map(died_of).unwrap_or_default();
             let killed = last.is_some_and(|t| text(t, "/reason") == "OOMKilled");
             let (kind, hint) = if killed {
                 (TroubleKind::OutOfMemory, "ask for more memory")

@@ -5,6 +5,7 @@ use crate::transport::{Call, Cluster, encode};
 use ilab_core::contract::ObjectRef;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Kinds of Kubernetes itself, which every cluster has: they need no question.
@@ -19,13 +20,23 @@ const BUILT_IN: &[(&str, &str, &str)] = &[
     ("coordination.k8s.io/v1", "Lease", "leases"),
 ];
 
-/// What was learnt of the cluster's other kinds: apiVersion and kind to the resource's name in paths.
+/// What was learnt of the cluster: its other kinds, apiVersion and kind to the resource's name in paths.
 #[derive(Debug, Default)]
 pub(crate) struct Kinds {
     known: Mutex<HashMap<(String, String), String>>,
+    /// Whether it was found that logs are kept without times.
+    untimed_logs: AtomicBool,
 }
 
 impl Kinds {
+    pub(crate) fn timed_logs(&self) -> bool {
+        !self.untimed_logs.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn no_timed_logs(&self) {
+        self.untimed_logs.store(true, Ordering::Relaxed);
+    }
+
     fn get(&self, api_version: &str, kind: &str) -> Option<String> {
         if let Some((_, _, plural)) = BUILT_IN.iter().find(|(a, k, _)| *a == api_version && *k == kind) {
             return Some((*plural).to_owned());

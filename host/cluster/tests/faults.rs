@@ -206,6 +206,25 @@ async fn a_log_that_is_cut_loses_no_line_and_repeats_none() {
 }
 
 #[tokio::test]
+async fn a_server_without_times_in_its_logs_is_asked_without() {
+    let fake = Fake::new();
+    fake.put("/api/v1/namespaces/ns/pods/p", json!({"metadata": {"name": "p"}}));
+    fake.log("p", "c", &["one", "two"], true);
+    fake.fail(
+        "GET",
+        "timestamps=true",
+        1,
+        Fault::Answer(400, vec![], status(400, "BadRequest", "timestamps is not possible here")),
+    );
+    let (cluster, told) = cluster(&fake);
+    for _ in 0..2 {
+        assert_eq!(cluster.log_end("p", "c", 100).await.unwrap(), "one\ntwo\n");
+    }
+    assert_eq!((fake.count("timestamps"), fake.count("/log")), (1, 3), "it is remembered");
+    assert!(told.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn records_are_replaced_only_by_who_read_them_last() {
     let fake = Fake::new();
     let (cluster, _) = cluster(&fake);

@@ -51,7 +51,7 @@ fn list<T: ToString>(items: &[T]) -> String {
 pub enum EngineError {
     /// The stages make no pipeline.
     #[error("the stages do not fit together")]
-    Graph(#[source] GraphError),
+    Graph(#[source] Box<GraphError>),
     /// A stage was selected that nobody offers.
     #[error("no component offers the stage {stage}")]
     UnknownStage {
@@ -84,7 +84,7 @@ pub enum EngineError {
         digest: PluginDigest,
         /// What is wrong with it.
         #[source]
-        source: PlanError,
+        source: Box<PlanError>,
     },
     /// The guard refuses manifests: all that it refuses, of all stages.
     #[error("{}", list(.0))]
@@ -141,7 +141,7 @@ pub enum EngineError {
         object: String,
         /// What it said.
         #[source]
-        source: ClusterError,
+        source: Box<ClusterError>,
     },
     /// A stage failed.
     #[error("{0}")]
@@ -216,7 +216,8 @@ impl EngineError {
             Self::Refused(_) => {
                 "the rule's name is in brackets; the guard is described in docs/guard.md".to_owned()
             }
-            Self::Cluster(source) | Self::Apply { source, .. } => source.hint()?,
+            Self::Cluster(source) => source.hint()?,
+            Self::Apply { source, .. } => source.hint()?,
             _ => return None,
         })
     }
@@ -236,7 +237,8 @@ impl EngineError {
             }
             Self::StageFailed(_) => Exit::StageFailed,
             Self::Record { .. } => Exit::Cluster(ExitClass::Protocol),
-            Self::Cluster(source) | Self::Apply { source, .. } => Exit::Cluster(source.exit_class()),
+            Self::Cluster(source) => Exit::Cluster(source.exit_class()),
+            Self::Apply { source, .. } => Exit::Cluster(source.exit_class()),
         }
     }
 }

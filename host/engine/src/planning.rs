@@ -33,7 +33,8 @@ pub struct PlannedStage {
 /// [`EngineError::Refused`] with everything that the guard refuses, in all stages;
 /// [`EngineError::Unready`] with all credentials that are missing; else the first stage that cannot be rendered.
 pub fn plan_all(request: &RunRequest, stages: &dyn Stages) -> Result<Vec<PlannedStage>, EngineError> {
-    let pipeline = Pipeline::new(request.offers.clone()).map_err(EngineError::Graph)?;
+    let pipeline =
+        Pipeline::new(request.offers.clone()).map_err(|error| EngineError::Graph(Box::new(error)))?;
     plan_known(request, &pipeline, stages, &Outputs::new(), None)
 }
 
@@ -122,7 +123,7 @@ pub(crate) fn plan_stage(
         stage: descriptor.name.clone(),
         file: offer.file.clone(),
         digest: offer.digest.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let grant = grant(offer, &context);
     let mut refused: Vec<Refused> = Vec::new();

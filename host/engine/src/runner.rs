@@ -58,9 +58,11 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Runner {
-    /// A run that has not begun.
+    /// A run that has not begun, in the cluster's namespace, whatever the request says of one.
     #[must_use]
-    pub fn new(cluster: Cluster, stages: Arc<dyn Stages>, request: RunRequest) -> Self {
+    pub fn new(cluster: Cluster, stages: Arc<dyn Stages>, mut request: RunRequest) -> Self {
+        // Two namespaces would mean that the guard checks one and the objects go to the other.
+        cluster.namespace().clone_into(&mut request.namespace);
         Self { cluster, stages, request }
     }
 
@@ -156,7 +158,8 @@ async fn set_up(
     tokio::task::spawn_blocking(move || plan_all(&first_request, &*first_stages).map(drop))
         .await
         .map_err(|source| EngineError::Task { what: "planning".to_owned(), source })??;
-    let pipeline = Pipeline::new(request.offers.clone()).map_err(EngineError::Graph)?;
+    let pipeline =
+        Pipeline::new(request.offers.clone()).map_err(|error| EngineError::Graph(Box::new(error)))?;
     cluster.version().await?;
     let store = RecordStore::new(cluster.clone());
     let mut stored = store.load(&request.run).await?;

@@ -113,7 +113,11 @@ impl Drive {
                 // It was there once. Whether it still is, its watch will say: it is never created again.
                 Some(uid) => Placed { object, uid, state: None },
                 None => self.place(&stage, object.clone(), manifest).await.map_err(|source| {
-                    EngineError::Apply { stage: stage.clone(), object: object.to_string(), source }
+                    EngineError::Apply {
+                        stage: stage.clone(),
+                        object: object.to_string(),
+                        source: Box::new(source),
+                    }
                 })?,
             };
             placed.push(here);

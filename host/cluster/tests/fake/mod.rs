@@ -458,6 +458,7 @@ impl Fake {
         }
         let key = format!("{name}/{}", query.get("container").map_or("", String::as_str));
         let follow = query.get("follow").is_some_and(|f| f == "true");
+        let timed = query.contains_key("timestamps");
         let since = query.get("sinceTime").cloned().unwrap_or_default();
         let tail: Option<usize> = query.get("tailLines").and_then(|t| t.parse().ok());
         let fake = self.clone();
@@ -476,6 +477,7 @@ impl Fake {
                     let lines: Vec<String> = log.lines.iter().enumerate().skip(at)
                         .map(|(n, l)| format!("2026-01-01T00:{:02}:{:02}.5Z {l}\n", n / 60, n % 60))
                         .filter(|l| since.is_empty() || l.as_str() >= since.trim_end_matches('Z'))
+                        .map(|l| if timed { l } else { l.split_once(' ').unwrap().1.to_owned() })
                         .collect();
                     at = log.lines.len();
                     (lines, log.done, log.cut_at)
