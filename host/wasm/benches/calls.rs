@@ -34,10 +34,13 @@ fn calls(criterion: &mut Criterion) {
     let plugin = host.load(&component).expect("the guest loads");
     let (stage, context) = (StageName::new("good").expect("a name"), context());
 
-    criterion.bench_function("engine", |b| b.iter(|| Host::new(Limits::default(), cache.clone()).expect("a host")));
+    criterion.bench_function("engine", |b| {
+        b.iter(|| Host::new(Limits::default(), cache.clone()).expect("a host"))
+    });
     criterion.bench_function("load-warm", |b| b.iter(|| host.load(black_box(&component)).expect("it loads")));
     criterion.bench_function("describe", |b| b.iter(|| plugin.describe().expect("it describes")));
-    criterion.bench_function("render-warm", |b| b.iter(|| plugin.render(&stage, &context).expect("it renders")));
+    criterion
+        .bench_function("render-warm", |b| b.iter(|| plugin.render(&stage, &context).expect("it renders")));
     criterion.bench_function("collect-warm", |b| {
         b.iter(|| plugin.collect(&stage, &context, &[]).expect("it collects"));
     });

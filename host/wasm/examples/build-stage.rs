@@ -14,8 +14,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let built = Toolchain::probe()
-        .and_then(|toolchain| build_crate(&toolchain, &Build { package, ..Build::new(dir) }, output.as_ref()));
+    let built = Toolchain::probe().and_then(|toolchain| {
+        build_crate(&toolchain, &Build { package, ..Build::new(dir) }, output.as_ref())
+    });
     match built {
         Ok(built) => {
             println!("{} {} {} bytes", built.component.display(), built.digest, built.bytes);

@@ -167,7 +167,8 @@ impl Cache {
             bytes += size;
             if path != newest && (bytes > KEPT_BYTES || count >= KEPT_FILES) {
                 let _ = fs::remove_file(path);
-                if let Some(stem) = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.rsplit_once('-')) {
+                if let Some(stem) = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.rsplit_once('-'))
+                {
                     let _ = fs::remove_file(self.folder.join(format!("{}.record", stem.0)));
                 }
             }

@@ -7,7 +7,8 @@ use wasmtime::component::Component;
 
 const PACKAGE: &str = "ilab:pipeline";
 /// WASI packages that an empty context can serve.
-const WASI: [&str; 6] = ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
+const WASI: [&str; 6] =
+    ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +39,8 @@ pub(crate) fn interface(engine: &Engine, component: &Component) -> Result<Facts,
 
 fn names(exports: &[String], imports: &[String]) -> Result<Facts, LoadProblem> {
     let versions = exports.iter().filter_map(|name| version_of(name, "stage")).collect::<Vec<_>>();
-    let Some(version) = versions.iter().copied().find(|v| speaks(v)).or_else(|| versions.first().copied()) else {
+    let Some(version) = versions.iter().copied().find(|v| speaks(v)).or_else(|| versions.first().copied())
+    else {
         return Err(LoadProblem::NotAStage { exports: exports.to_vec() });
     };
     if !speaks(version) {
@@ -73,7 +75,8 @@ fn offered(name: &str) -> bool {
         return speaks(version);
     }
     name.split_once('/').is_some_and(|(package, rest)| {
-        WASI.contains(&package) && rest.split_once('@').is_some_and(|(_, version)| version.starts_with("0.2."))
+        WASI.contains(&package)
+            && rest.split_once('@').is_some_and(|(_, version)| version.starts_with("0.2."))
     })
 }
 
@@ -87,7 +90,14 @@ mod tests {
 
     #[test]
     fn patch_versions_are_spoken_others_are_not() {
-        for (version, ok) in [("0.1.0", true), ("0.1.7", true), ("0.2.0", false), ("1.1.0", false), ("0.1.0-rc", false), ("x", false)] {
+        for (version, ok) in [
+            ("0.1.0", true),
+            ("0.1.7", true),
+            ("0.2.0", false),
+            ("1.1.0", false),
+            ("0.1.0-rc", false),
+            ("x", false),
+        ] {
             let found = names(&strings(&[&format!("ilab:pipeline/stage@{version}")]), &[]);
             assert_eq!(found.is_ok(), ok, "{version}: {found:?}");
         }
@@ -98,7 +108,13 @@ mod tests {
         let stage = strings(&["ilab:pipeline/stage@0.1.0"]);
         let facts = names(&stage, &strings(&["ilab:pipeline/types@0.1.2", "wasi:io/streams@0.2.3"])).unwrap();
         assert!(facts.wasi);
-        for import in ["wasi:http/types@0.2.0", "ilab:pipeline/types@0.2.0", "ilab:pipeline/exec@0.1.0", "env", "wasi:cli/exit@0.3.0"] {
+        for import in [
+            "wasi:http/types@0.2.0",
+            "ilab:pipeline/types@0.2.0",
+            "ilab:pipeline/exec@0.1.0",
+            "env",
+            "wasi:cli/exit@0.3.0",
+        ] {
             let error = names(&stage, &strings(&[import])).unwrap_err().to_string();
             assert_eq!(error, format!("asks for import {import}, which this host does not offer"));
         }

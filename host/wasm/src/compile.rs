@@ -25,7 +25,8 @@ pub(crate) fn here(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, LoadProblem
 
 /// Sorts what the compiler says.
 pub(crate) fn refused(detail: &str) -> LoadProblem {
-    if detail.contains("unexpected end") {
+    // The parser's two ways to say that the file ends before what its own lengths promise.
+    if detail.contains("unexpected end") || detail.contains("is out of bounds (bound = ") {
         LoadProblem::Truncated
     } else if detail.contains("failed to parse WebAssembly") || detail.contains("(at offset 0x") {
         LoadProblem::Invalid { detail: detail.to_owned() }
@@ -44,7 +45,8 @@ pub(crate) fn in_child(
     output: &Path,
 ) -> Result<(), LoadProblem> {
     let failed = |detail: String| LoadProblem::Compile { detail };
-    let (program, args) = command.split_first().ok_or_else(|| failed("the compile command is empty".to_owned()))?;
+    let (program, args) =
+        command.split_first().ok_or_else(|| failed("the compile command is empty".to_owned()))?;
     let mut child = Command::new(program)
         .args(args)
         .args([component.as_os_str(), OsStr::new(sha256), output.as_os_str()])
@@ -56,14 +58,17 @@ pub(crate) fn in_child(
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| failed(format!("the compiler process does not start: {error}")))?;
-    let Some(stdout) = child.stdout.take() else { return Err(failed("the compiler process has no output".to_owned())) };
+    let Some(stdout) = child.stdout.take() else {
+        return Err(failed("the compiler process has no output".to_owned()));
+    };
     let (sender, receiver) = mpsc::channel();
-    let reader = std::thread::Builder::new().name("wasm-compile".to_owned()).stack_size(128 << 10).spawn(move || {
-        let mut answer = String::new();
-        let read = stdout.take(ANSWER_BYTES).read_to_string(&mut answer);
-        // Nobody listens any more when time is up.
-        let _ = sender.send(read.map(|_| answer));
-    });
+    let reader =
+        std::thread::Builder::new().name("wasm-compile".to_owned()).stack_size(128 << 10).spawn(move || {
+            let mut answer = String::new();
+            let read = stdout.take(ANSWER_BYTES).read_to_string(&mut answer);
+            // Nobody listens any more when time is up.
+            let _ = sender.send(read.map(|_| answer));
+        });
     let answer = match &reader {
         Ok(_) => receiver.recv_timeout(limits.compile_time),
         Err(_) => Err(mpsc::RecvTimeoutError::Disconnected),
@@ -75,11 +80,15 @@ pub(crate) fn in_child(
     let status = child.wait();
     match answer {
         Err(mpsc::RecvTimeoutError::Timeout) => Err(LoadProblem::CompileTime { limit: limits.compile_time }),
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(failed("the compiler process could not be followed".to_owned())),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            Err(failed("the compiler process could not be followed".to_owned()))
+        }
         Ok(Err(error)) => Err(failed(format!("the compiler process talks nonsense: {error}"))),
         Ok(Ok(answer)) => match answer.trim_end().split_once(' ') {
             Some(("ok", key)) if key == engine_key(engine) => Ok(()),
-            Some(("ok", _)) => Err(failed("the compile command is another version of this program".to_owned())),
+            Some(("ok", _)) => {
+                Err(failed("the compile command is another version of this program".to_owned()))
+            }
             Some(("changed", _)) => Err(LoadProblem::Changed),
             Some(("refused", detail)) => Err(refused(detail)),
             Some(("failed", detail)) => Err(failed(detail.to_owned())),
@@ -145,7 +154,8 @@ fn child(args: &[OsString]) -> Result<String, Answer> {
     if hash(bytes.as_slice()).map_err(io)?.0.as_str() != *sha256 {
         return Err(Answer::Changed);
     }
-    let engine = crate::engine::engine(&Limits::default()).map_err(|error| Answer::Failed(error.to_string()))?;
+    let engine =
+        crate::engine::engine(&Limits::default()).map_err(|error| Answer::Failed(error.to_string()))?;
     let code = engine.precompile_component(&bytes).map_err(|error| Answer::Refused(format!("{error:#}")))?;
     std::fs::write(output, code).map_err(io)?;
     Ok(engine_key(&engine))
@@ -156,7 +166,9 @@ fn bound(time: Duration, memory: u64) {
     use nix::sys::resource::{Resource, setrlimit};
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let seconds = time.as_secs().saturating_mul(threads);
-    for (resource, limit) in [(Resource::RLIMIT_CPU, seconds), (Resource::RLIMIT_DATA, memory), (Resource::RLIMIT_CORE, 0)] {
+    for (resource, limit) in
+        [(Resource::RLIMIT_CPU, seconds), (Resource::RLIMIT_DATA, memory), (Resource::RLIMIT_CORE, 0)]
+    {
         if let Err(error) = setrlimit(resource, limit, limit) {
             tracing::debug!(?resource, %error, "the compiler process could not be bounded");
         }

@@ -47,7 +47,10 @@ fn descriptor(index: usize, d: wit::Descriptor) -> Result<own::Descriptor, CallP
     let parameters = d.parameters.into_iter().enumerate().map(|(i, p)| {
         Ok(own::Parameter {
             schema: json(|| at(&format!("parameters[{i}].schema")), &p.schema)?,
-            default: p.default.map(|text| json(|| at(&format!("parameters[{i}].default")), &text)).transpose()?,
+            default: p
+                .default
+                .map(|text| json(|| at(&format!("parameters[{i}].default")), &text))
+                .transpose()?,
             name: p.name,
             help: p.help,
             flag: p.flag,
@@ -72,7 +75,11 @@ fn descriptor(index: usize, d: wit::Descriptor) -> Result<own::Descriptor, CallP
         credentials: d
             .credentials
             .into_iter()
-            .map(|c| own::Credential { name: c.name, required_keys: c.required_keys, optional_keys: c.optional_keys })
+            .map(|c| own::Credential {
+                name: c.name,
+                required_keys: c.required_keys,
+                optional_keys: c.optional_keys,
+            })
             .collect(),
         volumes: d
             .volumes
@@ -81,7 +88,11 @@ fn descriptor(index: usize, d: wit::Descriptor) -> Result<own::Descriptor, CallP
             .collect(),
         inputs: d.inputs,
         outputs: outputs.collect::<Result<_, CallProblem>>()?,
-        creates: d.creates.into_iter().map(|k| own::Kind { api_version: k.api_version, kind: k.kind }).collect(),
+        creates: d
+            .creates
+            .into_iter()
+            .map(|k| own::Kind { api_version: k.api_version, kind: k.kind })
+            .collect(),
         licence: d.licence,
         homepage: d.homepage,
     })
@@ -140,7 +151,8 @@ pub(crate) fn excerpts(excerpts: &[own::Excerpt]) -> Vec<wit::Excerpt> {
 
 /// A plan, with every manifest parsed.
 pub(crate) fn plan(plan: wit::Plan) -> Result<own::Plan, CallProblem> {
-    let manifests = plan.manifests.iter().enumerate().map(|(i, text)| object(|| format!("manifests[{i}]"), text));
+    let manifests =
+        plan.manifests.iter().enumerate().map(|(i, text)| object(|| format!("manifests[{i}]"), text));
     Ok(own::Plan {
         manifests: manifests.collect::<Result<_, CallProblem>>()?,
         targets: plan

@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn the_compiled_code_does_not_depend_on_limits() {
         let one = engine(&Limits::default()).unwrap();
-        let two = engine(&Limits { stack_bytes: 64 << 10, memory_bytes: 1 << 20, ..Limits::default() }).unwrap();
+        let two =
+            engine(&Limits { stack_bytes: 64 << 10, memory_bytes: 1 << 20, ..Limits::default() }).unwrap();
         assert_eq!(crate::cache::engine_key(&one), crate::cache::engine_key(&two));
     }
 }

@@ -135,17 +135,23 @@ impl LoadError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match &self.problem {
-            LoadProblem::NoPlugins => Some("build the default stages with `make plugins`, or name another folder with --plugins"),
-            LoadProblem::CoreModule => Some("encode it: `ilab-host plugin build`, or `wasm-tools component new`"),
-            LoadProblem::NotWasm | LoadProblem::NotAStage { .. } => {
-                Some("a stage plugin is a component for the world ilab:pipeline/stage-plugin: see wit/stage.wit")
+            LoadProblem::NoPlugins => {
+                Some("build the default stages with `make plugins`, or name another folder with --plugins")
             }
+            LoadProblem::CoreModule => {
+                Some("encode it: `ilab-host plugin build`, or `wasm-tools component new`")
+            }
+            LoadProblem::NotWasm | LoadProblem::NotAStage { .. } => Some(
+                "a stage plugin is a component for the world ilab:pipeline/stage-plugin: see wit/stage.wit",
+            ),
             LoadProblem::Truncated | LoadProblem::Changed => Some("copy or build the file again"),
             LoadProblem::WitVersion { .. } => Some("rebuild the plugin against wit/stage.wit of this host"),
             LoadProblem::UnknownImport { .. } => Some(
                 "build it without network, HTTP and other host interfaces: a stage only describes what the cluster is to do",
             ),
-            LoadProblem::Signature { .. } => Some("generate the bindings again from wit/stage.wit and rebuild the plugin"),
+            LoadProblem::Signature { .. } => {
+                Some("generate the bindings again from wit/stage.wit and rebuild the plugin")
+            }
             _ => None,
         }
     }

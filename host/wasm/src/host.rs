@@ -1,7 +1,7 @@
 //! The host of components: finds, checks, compiles and links them.
 
-use crate::bindings::host_log::Level;
 use crate::bindings::StagePluginPre;
+use crate::bindings::host_log::Level;
 use crate::cache::{Cache, hash};
 use crate::check;
 use crate::compile;
@@ -108,9 +108,9 @@ impl Host {
         for path in paths {
             let more = if path.is_dir() { self.load_folder(path)? } else { vec![self.load(path)?] };
             for plugin in more {
-                let known = plugins.iter().any(|p| {
-                    p.digest() == plugin.digest() && same_file(p.file(), plugin.file())
-                });
+                let known = plugins
+                    .iter()
+                    .any(|p| p.digest() == plugin.digest() && same_file(p.file(), plugin.file()));
                 if !known {
                     plugins.push(plugin);
                 }
@@ -126,8 +126,11 @@ impl Host {
     /// does not offer, or cannot be compiled.
     pub fn load(&self, path: &Path) -> Result<Plugin, LoadError> {
         let mut digest = None;
-        self.load_inner(path, &mut digest)
-            .map_err(|problem| LoadError { file: path.to_owned(), digest, problem })
+        self.load_inner(path, &mut digest).map_err(|problem| LoadError {
+            file: path.to_owned(),
+            digest,
+            problem,
+        })
     }
 
     fn load_inner(&self, path: &Path, seen: &mut Option<PluginDigest>) -> Result<Plugin, LoadProblem> {
@@ -155,7 +158,8 @@ impl Host {
         if let Some(linker) = self.with_wasi.get() {
             return Ok(linker);
         }
-        let made = linker(&self.engine).and_then(|mut linker| wasi::add_to_linker(&mut linker).map(|()| linker));
+        let made =
+            linker(&self.engine).and_then(|mut linker| wasi::add_to_linker(&mut linker).map(|()| linker));
         let made = made.map_err(|error| LoadProblem::Host { detail: format!("{error:#}") })?;
         Ok(self.with_wasi.get_or_init(|| made))
     }
@@ -176,13 +180,15 @@ impl Host {
                 return self.compile_uncached(path, source);
             }
         };
-        let kept = self.compile_to(path, source, &bytes, &mut code)?.and_then(|()| cache.keep(&source.digest, code));
+        let kept =
+            self.compile_to(path, source, &bytes, &mut code)?.and_then(|()| cache.keep(&source.digest, code));
         match kept {
             Ok(code) => self.deserialize(&code),
             // A full disk, for example: slower, but no reason to stop.
             Err(error) => {
                 tracing::warn!(folder = %cache.folder().display(), %error, "a compiled component cannot be kept");
-                Component::from_binary(&self.engine, &bytes).map_err(|e| LoadProblem::Compile { detail: format!("{e:#}") })
+                Component::from_binary(&self.engine, &bytes)
+                    .map_err(|e| LoadProblem::Compile { detail: format!("{e:#}") })
             }
         }
     }
@@ -212,7 +218,8 @@ impl Host {
     fn compile_uncached(&self, path: &Path, source: &mut Source) -> Result<Component, LoadProblem> {
         let bytes = source.bytes()?;
         if self.compile_command.is_none() {
-            return Component::from_binary(&self.engine, &bytes).map_err(|error| compile::refused(&format!("{error:#}")));
+            return Component::from_binary(&self.engine, &bytes)
+                .map_err(|error| compile::refused(&format!("{error:#}")));
         }
         let folder = tempfile::tempdir().map_err(LoadProblem::Io)?;
         let mut code = tempfile::NamedTempFile::new_in(folder.path()).map_err(LoadProblem::Io)?;
@@ -280,7 +287,7 @@ impl Source {
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     let mut log = linker.instance(&format!("ilab:pipeline/host-log@{}", crate::WIT_VERSION))?;
-    // The message stays in the guest's memory and is looked at there: it is as long as the guest likes.
+    // The message stays in the guest's memory and is looked at there; only its beginning is copied.
     log.func_wrap("log", |mut store: StoreContextMut<'_, State>, (level, message): (Level, WasmStr)| {
         const LOOKED_AT: usize = 1 << 20;
         let text = message.to_str(&store)?;

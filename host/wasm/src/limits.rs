@@ -42,7 +42,7 @@ pub struct Limits {
     pub compile_time: Duration,
     /// Memory of the process that compiles, where the system can bound it. Default: 3 GiB.
     pub compile_memory_bytes: u64,
-    /// What one call may hand to the host. Default: 4 MiB.
+    /// What one call may hand to the host: its result, and each message that it logs. Default: 4 MiB.
     pub returned_bytes: usize,
     /// Text that one call may log. Default: 64 KiB.
     pub log_bytes: usize,
@@ -89,7 +89,13 @@ mod tests {
 
     #[test]
     fn sizes_are_readable() {
-        for (count, text) in [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (256 << 20, "256 MiB"), (3 << 30, "3 GiB")] {
+        for (count, text) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1536, "1.5 KiB"),
+            (256 << 20, "256 MiB"),
+            (3 << 30, "3 GiB"),
+        ] {
             assert_eq!(bytes(count), text);
         }
     }

@@ -39,7 +39,10 @@ pub(crate) struct PluginInner {
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin").field("identity", &self.0.identity).field("facts", &self.0.facts).finish_non_exhaustive()
+        f.debug_struct("Plugin")
+            .field("identity", &self.0.identity)
+            .field("facts", &self.0.facts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,7 +123,12 @@ impl Plugin {
     ///
     /// # Errors
     /// Those of [`render`](Self::render).
-    pub fn collect(&self, stage: &StageName, context: &Context, excerpts: &[Excerpt]) -> Result<Value, CallError> {
+    pub fn collect(
+        &self,
+        stage: &StageName,
+        context: &Context,
+        excerpts: &[Excerpt],
+    ) -> Result<Value, CallError> {
         self.offers(Function::Collect, stage)?;
         let (context, excerpts) = (convert::context(context), convert::excerpts(excerpts));
         self.call(Some(stage), |store, plugin| {
@@ -179,8 +187,10 @@ impl PluginInner {
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(self.limits.returned_bytes);
         store.set_max_component_handles(self.limits.handles);
-        let ticking =
-            self.ticker.start(&self.engine).map_err(|error| CallProblem::Host { detail: error.to_string() })?;
+        let ticking = self
+            .ticker
+            .start(&self.engine)
+            .map_err(|error| CallProblem::Host { detail: error.to_string() })?;
         store.set_epoch_deadline(Ticker::epochs(self.limits.call_time));
         let result = self.pre.instantiate(&mut store).and_then(|plugin| call(&mut store, &plugin));
         drop(ticking);
@@ -189,10 +199,19 @@ impl PluginInner {
     }
 
     /// What a failure of the engine means to people.
-    fn translate(&self, error: &wasmtime::Error, hit: Option<Hit>, last_error: Option<String>) -> CallProblem {
+    fn translate(
+        &self,
+        error: &wasmtime::Error,
+        hit: Option<Hit>,
+        last_error: Option<String>,
+    ) -> CallProblem {
         match hit {
-            Some(Hit::Memory(wanted)) => return CallProblem::Memory { wanted, limit: self.limits.memory_bytes },
-            Some(Hit::Table(wanted)) => return CallProblem::Table { wanted, limit: self.limits.table_elements },
+            Some(Hit::Memory(wanted)) => {
+                return CallProblem::Memory { wanted, limit: self.limits.memory_bytes };
+            }
+            Some(Hit::Table(wanted)) => {
+                return CallProblem::Table { wanted, limit: self.limits.table_elements };
+            }
             None => {}
         }
         match error.downcast_ref::<Trap>() {
@@ -205,7 +224,14 @@ impl PluginInner {
         if root.contains("fuel allocated for hostcalls has been exhausted") {
             return CallProblem::Returned { limit: self.limits.returned_bytes };
         }
+        let detail = match error.downcast_ref::<Trap>() {
+            // Compilers keep a second stack in the guest's memory, below everything else.
+            Some(Trap::MemoryOutOfBounds) => {
+                format!("{root} (as where recursion fills the guest's own stack)")
+            }
+            _ => crate::escape::escape(&root).into_owned(),
+        };
         tracing::debug!(file = %self.identity.file.display(), error = format!("{error:?}"), "a call broke off");
-        CallProblem::Trap { detail: crate::escape::escape(&root).into_owned(), last_error }
+        CallProblem::Trap { detail, last_error }
     }
 }

@@ -34,7 +34,12 @@ struct Log {
 }
 
 impl State {
-    pub(crate) fn new(identity: Arc<Identity>, stage: Option<String>, sink: Arc<dyn LogSink>, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        stage: Option<String>,
+        sink: Arc<dyn LogSink>,
+        limits: &Limits,
+    ) -> Self {
         Self {
             limiter: Limiter::new(limits),
             wasi: None,
@@ -60,7 +65,13 @@ impl State {
             *last_error = Some(one_line(message));
         }
         budget.spend(message, |text| {
-            sink.line(&LogLine { file: &identity.file, digest: &identity.digest, stage: stage.as_deref(), level, text });
+            sink.line(&LogLine {
+                file: &identity.file,
+                digest: &identity.digest,
+                stage: stage.as_deref(),
+                level,
+                text,
+            });
         });
     }
 
@@ -77,7 +88,13 @@ impl State {
         if let Some(text) = self.log.budget.farewell() {
             let Log { identity, stage, sink, .. } = &self.log;
             let (level, text) = (LogLevel::Warn, text.as_str());
-            sink.line(&LogLine { file: &identity.file, digest: &identity.digest, stage: stage.as_deref(), level, text });
+            sink.line(&LogLine {
+                file: &identity.file,
+                digest: &identity.digest,
+                stage: stage.as_deref(),
+                level,
+                text,
+            });
         }
         self.log.last_error.take()
     }
@@ -138,14 +155,24 @@ fn grow(used: &mut usize, limit: usize, current: usize, desired: usize) -> Resul
 /// Growth beyond a limit ends the call, rather than telling the guest that there is no memory: a guest that handles
 /// that goes on in some other way, and the user never learns why.
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         grow(&mut self.memory, self.memory_limit, current, desired).map(|()| true).map_err(|wanted| {
             self.hit = Some(Hit::Memory(wanted));
             wasmtime::Error::msg("memory limit")
         })
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         grow(&mut self.elements, self.element_limit, current, desired).map(|()| true).map_err(|wanted| {
             self.hit = Some(Hit::Table(wanted));
             wasmtime::Error::msg("table limit")

@@ -78,10 +78,14 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         wasmtime::ensure!(count > 0, "empty poll list");
         Ok(((0..count).collect::<Vec<u32>>(),))
     })?;
-    poll.func_wrap("[method]pollable.ready", |_: StoreContextMut<'_, State>, (_,): (Resource<DynPollable>,)| {
-        Ok((true,))
-    })?;
-    poll.func_wrap("[method]pollable.block", |_: StoreContextMut<'_, State>, (_,): (Resource<DynPollable>,)| Ok(()))?;
+    poll.func_wrap(
+        "[method]pollable.ready",
+        |_: StoreContextMut<'_, State>, (_,): (Resource<DynPollable>,)| Ok((true,)),
+    )?;
+    poll.func_wrap(
+        "[method]pollable.block",
+        |_: StoreContextMut<'_, State>, (_,): (Resource<DynPollable>,)| Ok(()),
+    )?;
     linker.allow_shadowing(false);
     Ok(())
 }

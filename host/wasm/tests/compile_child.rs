@@ -69,7 +69,10 @@ fn errors_come_through() {
     for (command, expected) in [
         (vec!["/nowhere/at/all".into()], "the compiler process does not start"),
         (vec!["/bin/false".into()], "the compiler process died (exit status: 1)"),
-        (vec!["/bin/echo".into(), "ok 0123".into()], "the compile command is another version of this program"),
+        (
+            vec!["/bin/echo".into(), "ok 0123".into()],
+            "the compile command is another version of this program",
+        ),
         (vec![], "the compile command is empty"),
     ] {
         let problem = problem(Limits::default(), command, None, 1).to_string();

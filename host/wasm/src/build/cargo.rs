@@ -69,8 +69,13 @@ pub fn build_crate(toolchain: &Toolchain, build: &Build, output: &Path) -> Resul
             ("source", &text(&package.repository)),
         ],
     );
-    write_atomically(output, &component).map_err(|source| BuildError::Io { path: output.to_owned(), source })?;
-    Ok(Built { component: output.to_owned(), digest: PluginDigest::of(&component), bytes: component.len() as u64 })
+    write_atomically(output, &component)
+        .map_err(|source| BuildError::Io { path: output.to_owned(), source })?;
+    Ok(Built {
+        component: output.to_owned(),
+        digest: PluginDigest::of(&component),
+        bytes: component.len() as u64,
+    })
 }
 
 /// The part of `cargo metadata` that matters here.
@@ -120,7 +125,9 @@ impl Described {
     fn defines(&self, profile: &str) -> bool {
         let header = format!("[profile.{profile}");
         std::fs::read_to_string(self.workspace_root.join("Cargo.toml")).is_ok_and(|text| {
-            text.lines().any(|line| line.trim().strip_prefix(&header).is_some_and(|rest| rest.starts_with([']', '.'])))
+            text.lines().any(|line| {
+                line.trim().strip_prefix(&header).is_some_and(|rest| rest.starts_with([']', '.']))
+            })
         })
     }
 }
@@ -168,9 +175,14 @@ fn compile(
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     if build.profile == "guest" && !described.defines("guest") {
-        for setting in
-            ["inherits='release'", "opt-level='s'", "lto=true", "codegen-units=1", "panic='abort'", "strip='symbols'"]
-        {
+        for setting in [
+            "inherits='release'",
+            "opt-level='s'",
+            "lto=true",
+            "codegen-units=1",
+            "panic='abort'",
+            "strip='symbols'",
+        ] {
             command.arg("--config").arg(format!("profile.guest.{setting}"));
         }
     }
@@ -182,8 +194,14 @@ fn compile(
         for line in BufReader::new(stdout).lines() {
             let line = line.map_err(start)?;
             let Ok(message) = serde_json::from_str::<Message>(&line) else { continue };
-            if message.reason == "compiler-artifact" && message.manifest_path.as_ref() == Some(&package.manifest_path) {
-                module = message.filenames.into_iter().find(|f| f.extension().is_some_and(|e| e == "wasm")).or(module);
+            if message.reason == "compiler-artifact"
+                && message.manifest_path.as_ref() == Some(&package.manifest_path)
+            {
+                module = message
+                    .filenames
+                    .into_iter()
+                    .find(|f| f.extension().is_some_and(|e| e == "wasm"))
+                    .or(module);
             }
         }
     }
@@ -245,7 +263,11 @@ mod tests {
         assert!(matches!(error, BuildError::Describe { .. }), "{error}");
         std::fs::create_dir(folder.path().join("src")).unwrap();
         std::fs::write(folder.path().join("src/lib.rs"), "").unwrap();
-        std::fs::write(folder.path().join("Cargo.toml"), "[package]\nname = \"x\"\nedition = \"2024\"\n[workspace]\n").unwrap();
+        std::fs::write(
+            folder.path().join("Cargo.toml"),
+            "[package]\nname = \"x\"\nedition = \"2024\"\n[workspace]\n",
+        )
+        .unwrap();
         let error = build_crate(&toolchain, &build, &folder.path().join("x.wasm")).unwrap_err();
         assert!(matches!(error, BuildError::NoModule { .. }), "{error}");
         let wrong = Build { package: Some("y".to_owned()), ..build };

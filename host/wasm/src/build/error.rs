@@ -49,7 +49,9 @@ pub enum BuildError {
         packages: Vec<String>,
     },
     /// The package makes no module.
-    #[error("package {package} makes no WebAssembly module: its Cargo.toml needs [lib] crate-type = [\"cdylib\"]")]
+    #[error(
+        "package {package} makes no WebAssembly module: its Cargo.toml needs [lib] crate-type = [\"cdylib\"]"
+    )]
     NoModule {
         /// The package.
         package: String,

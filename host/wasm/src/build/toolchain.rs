@@ -54,9 +54,11 @@ impl Toolchain {
         if !installed && !sources {
             return Err(format!("has neither {TARGET} nor the sources of the standard library"));
         }
-        let own_linker = std::fs::read_dir(&lib)
-            .is_ok_and(|mut targets| targets.any(|t| t.is_ok_and(|t| t.path().join("bin/rust-lld").is_file())));
-        let linker = if own_linker { None } else { Some(on_path("wasm-ld").ok_or("has no linker: lld is missing")?) };
+        let own_linker = std::fs::read_dir(&lib).is_ok_and(|mut targets| {
+            targets.any(|t| t.is_ok_and(|t| t.path().join("bin/rust-lld").is_file()))
+        });
+        let linker =
+            if own_linker { None } else { Some(on_path("wasm-ld").ok_or("has no linker: lld is missing")?) };
         Ok(Self { cargo: cargo.to_owned(), rustc: rustc.to_owned(), sysroot, build_std: !installed, linker })
     }
 
@@ -106,8 +108,16 @@ impl Toolchain {
 fn is_leftover(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     const FIXED: [&str; 10] = [
-        "CARGO", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE",
-        "CARGO_TARGET_TMPDIR", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO",
+        "CARGO_MANIFEST_DIR",
+        "CARGO_MANIFEST_PATH",
+        "CARGO_CRATE_NAME",
+        "CARGO_PRIMARY_PACKAGE",
+        "CARGO_TARGET_TMPDIR",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
     ];
     FIXED.contains(&name) || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_")
 }
@@ -126,7 +136,9 @@ fn candidates() -> Vec<(PathBuf, PathBuf)> {
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }
 
 fn has_entry(folder: &Path, test: impl Fn(&str) -> bool) -> bool {
@@ -142,7 +154,11 @@ mod tests {
     fn the_error_names_both_ways_to_install() {
         let text = BuildError::NoToolchain { found: vec!["/x/rustc has nothing".to_owned()] }.to_string();
         assert!(text.contains("rustup target add wasm32-unknown-unknown"), "{text}");
-        assert!(text.contains("apt-get install rustc-web cargo-web rust-web-src lld (/x/rustc") || text.contains("lld` (/x/rustc"), "{text}");
+        assert!(
+            text.contains("apt-get install rustc-web cargo-web rust-web-src lld (/x/rustc")
+                || text.contains("lld` (/x/rustc"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -26,7 +26,9 @@ fn a_good_stage_is_described_rendered_and_collected() {
     let plan = render(&plugin, "good").unwrap();
     assert_eq!(
         plan.manifests,
-        [json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "test-good", "namespace": "team-a"}})]
+        [
+            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "test-good", "namespace": "team-a"}})
+        ]
     );
     assert_eq!(plan.targets[0].timeout_seconds, Some(60));
     assert_eq!(plan.excerpts[0].max_bytes, 1024);
@@ -65,14 +67,23 @@ fn a_memory_bomb_is_stopped() {
 
 #[test]
 fn endless_recursion_is_stopped() {
-    assert_eq!(failure("recursion"), "stage recursion of FILE (DIGEST): render: recursed beyond its stack of 512 KiB");
+    assert_eq!(
+        failure("recursion"),
+        "stage recursion of FILE (DIGEST): render: recursed beyond its stack of 512 KiB"
+    );
+    let error = failure("recursion-in-memory");
+    assert!(
+        error.ends_with("out of bounds memory access (as where recursion fills the guest's own stack)"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_giant_string_is_not_taken() {
     let error = failure("giant-string");
     assert!(
-        error.ends_with("handed more than 1 MiB to the host") || error.ends_with("of memory where 64 MiB are allowed"),
+        error.ends_with("handed more than 1 MiB to the host")
+            || error.ends_with("of memory where 64 MiB are allowed"),
         "{error}"
     );
     let (plugin, _) = load(hostile(), Limits::default());
@@ -99,6 +110,8 @@ fn a_giant_log_line_is_cut_and_the_call_goes_on() {
     let texts = sink.texts();
     assert_eq!(texts.len(), 1);
     assert!(texts[0].len() < 70_000 && texts[0].ends_with("… (cut)"));
+    let error = render(&plugin, "monster-line").unwrap_err();
+    assert!(matches!(error.problem, CallProblem::Returned { .. }), "{error}");
 }
 
 #[test]
@@ -110,14 +123,18 @@ fn log_lines_cannot_touch_the_terminal() {
 
 #[test]
 fn a_trap_ends_the_call() {
-    let expected = "stage trap of FILE (DIGEST): render: broke off: wasm trap: wasm `unreachable` instruction executed";
+    let expected =
+        "stage trap of FILE (DIGEST): render: broke off: wasm trap: wasm `unreachable` instruction executed";
     assert_eq!(failure("trap"), expected);
 }
 
 #[test]
 fn a_panic_tells_its_message() {
     let error = failure("panic");
-    assert!(error.contains("the guest gave up (wasm trap: wasm `unreachable` instruction executed)"), "{error}");
+    assert!(
+        error.contains("the guest gave up (wasm trap: wasm `unreachable` instruction executed)"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -153,7 +170,7 @@ fn what_a_stage_says_is_escaped() {
 fn an_unknown_stage_is_told_with_those_there_are() {
     let error = failure("goood");
     let expected = "stage goood of FILE (DIGEST): render: no such stage; it offers good, loop, bomb, recursion, flood, \
-                    giant-line, giant-string, many-manifests and 8 more";
+                    giant-line, giant-string, many-manifests and 10 more";
     assert_eq!(error, expected);
 }
 

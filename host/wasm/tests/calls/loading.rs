@@ -29,7 +29,10 @@ fn other_files_are_refused_in_words() {
         (whole[..5].to_vec(), "FILE: the component is truncated"),
         (whole[..whole.len() / 2].to_vec(), "FILE (DIGEST): the component is truncated"),
         (
-            component("(component (import \"host\" (func $f)) (export \"run\" (func $f)))"),
+            component(
+                "(component (core module $m (func (export \"run\"))) (core instance $i (instantiate $m))
+                 (func $f (canon lift (core func $i \"run\"))) (export \"run\" (func $f)))",
+            ),
             "FILE (DIGEST): not a stage plugin: it does not export ilab:pipeline/stage (it exports run)",
         ),
         (
@@ -52,7 +55,8 @@ fn other_files_are_refused_in_words() {
 
 #[test]
 fn wrong_types_behind_right_names_are_refused() {
-    let (text, _) = refused(&component("(component (instance $i) (export \"ilab:pipeline/stage@0.1.0\" (instance $i)))"));
+    let (text, _) =
+        refused(&component("(component (instance $i) (export \"ilab:pipeline/stage@0.1.0\" (instance $i)))"));
     assert!(text.starts_with("FILE (DIGEST): does not fit the interface ilab:pipeline/stage: "), "{text}");
     let (text, _) = refused(&component(
         "(component (import \"ilab:pipeline/host-log@0.1.0\" (instance (export \"log\" (func (param \"x\" u32)))))
@@ -77,7 +81,10 @@ fn a_large_file_is_not_read() {
     let file = folder.path().join("x.wasm");
     fs::File::create(&file).unwrap().set_len(1 << 40).unwrap();
     let error = Host::new(Limits::default(), None).unwrap().load(&file).unwrap_err();
-    assert_eq!(text(&error, &file, None), "FILE: the component is too large: 1024 GiB where 64 MiB are allowed");
+    assert_eq!(
+        text(&error, &file, None),
+        "FILE: the component is too large: 1024 GiB where 64 MiB are allowed"
+    );
 }
 
 #[test]

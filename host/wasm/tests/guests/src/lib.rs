@@ -10,9 +10,25 @@ use ilab::pipeline::types::{ExcerptSource, Kind, ObjectRef, Parameter, Target};
 use std::hint::black_box;
 
 /// Every stage; the tests iterate over what the component says.
-const NAMES: [&str; 16] = [
-    "good", "loop", "bomb", "recursion", "flood", "giant-line", "giant-string", "many-manifests", "trap", "panic",
-    "bad-json", "not-an-object", "deep-json", "refuse", "escape", "echo",
+const NAMES: [&str; 18] = [
+    "good",
+    "loop",
+    "bomb",
+    "recursion",
+    "flood",
+    "giant-line",
+    "giant-string",
+    "many-manifests",
+    "trap",
+    "panic",
+    "bad-json",
+    "not-an-object",
+    "deep-json",
+    "refuse",
+    "escape",
+    "echo",
+    "recursion-in-memory",
+    "monster-line",
 ];
 
 struct Component;
@@ -43,10 +59,19 @@ fn good(context: &Context) -> Plan {
     }
 }
 
+/// Recursion that needs no memory, so that it is the host's stack that it fills, not the one in its own memory.
 #[inline(never)]
+#[expect(unconditional_recursion, reason = "that is what it is for")]
 fn recurse(depth: u64) -> u64 {
+    recurse(depth.wrapping_add(1)).rotate_left(7) ^ depth
+}
+
+/// Recursion that needs much memory: it fills the stack that the compiler keeps in the guest's own memory.
+#[inline(never)]
+#[expect(unconditional_recursion, reason = "that is what it is for")]
+fn recurse_in_memory(depth: u64) -> u64 {
     let frame = black_box([depth; 64]);
-    recurse(depth + 1) + frame[7]
+    recurse_in_memory(depth + 1) + frame[7]
 }
 
 impl Guest for Component {
@@ -91,6 +116,7 @@ impl Guest for Component {
                 }
             }
             "recursion" => Ok(plan(vec![recurse(0).to_string()])),
+            "recursion-in-memory" => Ok(plan(vec![recurse_in_memory(0).to_string()])),
             "flood" => {
                 for line in 0..200_000 {
                     log(Level::Info, &format!("line {line} of a flood that nobody wants to read in full"));
@@ -98,10 +124,14 @@ impl Guest for Component {
                 Ok(good(&context))
             }
             "giant-line" => {
-                log(Level::Warn, &"x".repeat(32 << 20));
+                log(Level::Warn, &"x".repeat(3 << 20));
                 Ok(good(&context))
             }
-            "giant-string" => Ok(plan(vec![format!("\"{}\"", "x".repeat(64 << 20))])),
+            "monster-line" => {
+                log(Level::Warn, &"x".repeat(16 << 20));
+                Ok(good(&context))
+            }
+            "giant-string" => Ok(plan(vec![format!("\"{}\"", "x".repeat(16 << 20))])),
             "many-manifests" => Ok(plan(vec!["{}".to_owned(); 1_000_000])),
             "trap" => core::arch::wasm32::unreachable(),
             "panic" => {
