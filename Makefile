@@ -29,7 +29,7 @@ demo: plugins ## Run the whole workflow on this machine, with the miniature
 	examples/miniature/demo
 
 .PHONY: test
-test: plugins ## Run every test there is
+test: setup ## Run every test there is
 	tests/run
 
 .PHONY: lint
@@ -39,7 +39,7 @@ lint: ## Formatting and lints of Rust and Python
 .PHONY: fmt
 fmt: ## Format the Rust and Python sources
 	cargo fmt --all
-	tests/tools/python ruff format plugins examples/miniature tests
+	tests/tools/python ruff format plugins examples/miniature tests/workflow
 
 .PHONY: bless
 bless: ## Accept what the golden tests see now

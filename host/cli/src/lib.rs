@@ -1,6 +1,7 @@
 //! Runs the InstructLab workflow on Kubernetes, every stage a WebAssembly component.
 //!
 //! This crate is the command line: one file a verb, reporters, and nothing that decides.
+#![expect(unreachable_pub, reason = "its modules are private: pub marks what one offers to the others")]
 #![expect(missing_docs, reason = "clap's fields carry their help, and this crate is no library for others")]
 
 mod args;

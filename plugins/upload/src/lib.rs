@@ -13,6 +13,9 @@ use serde::Deserialize;
 const NAME: &str = "upload-trained-model";
 const UPLOAD: &str = "upload-data-object-store";
 const CANDIDATE: &str = "mt-bench.best-model";
+/// What the chosen checkpoint is called in the archive, where the reference's users look for it. On the claim it keeps its
+/// name.
+const CANDIDATE_NAME: &str = "model/output/phase_2/hf_format/candidate_model";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -70,7 +73,7 @@ impl Stage for Upload {
                 "--include-optional",
                 "mmlu-branch-best.txt",
                 "--include",
-                candidate,
+                &format!("{candidate}={CANDIDATE_NAME}"),
             ],
         )
         .envs(object_store_env(ctx)?);
