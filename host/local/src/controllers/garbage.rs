@@ -194,18 +194,36 @@ impl Collector {
 
     /// Deletes an object none of whose owners is left; drops owners that are gone when others are left.
     async fn owned(&self, uid: &str, object: &Known) -> Result<(), kube::Error> {
+        if !self.lacks_owner(&object.owners, object).await? {
+            return Ok(());
+        }
+        // Read again: it may have been set free, and the event about that may still be on its way.
+        let Some(live) = self.api(object).get_opt(&object.name).await?.filter(|live| live.uid().as_deref() == Some(uid))
+        else {
+            return Ok(());
+        };
         let (mut left, mut gone) = (Vec::new(), 0);
-        for owner in &object.owners {
+        for owner in live.owner_references() {
             if self.exists(owner, object).await? { left.push(owner) } else { gone += 1 }
         }
-        if gone == 0 {
+        let version = live.resource_version();
+        if gone == 0 || live.metadata.deletion_timestamp.is_some() {
             return Ok(());
         }
         if left.is_empty() {
-            return self.delete(uid, object, PropagationPolicy::Background).await;
+            return self.delete(uid, object, PropagationPolicy::Background, version).await;
         }
-        let patch = json!({"metadata": {"uid": uid, "resourceVersion": object.version, "ownerReferences": left}});
+        let patch = json!({"metadata": {"uid": uid, "resourceVersion": version, "ownerReferences": left}});
         gone_is_fine(self.api(object).patch(&object.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop))
+    }
+
+    async fn lacks_owner(&self, owners: &[OwnerReference], object: &Known) -> Result<bool, kube::Error> {
+        for owner in owners {
+            if !self.exists(owner, object).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether an owner is there under that UID. Asked of the API when it is not known: an owner may be younger here
@@ -229,7 +247,7 @@ impl Collector {
             let Some(known) = self.known.get(&dependent).cloned() else { continue };
             blocked |= known.owners.iter().any(|owner| owner.uid == uid && owner.block_owner_deletion == Some(true));
             if !known.deleting {
-                self.delete(&dependent, &known, PropagationPolicy::Foreground).await?;
+                self.delete(&dependent, &known, PropagationPolicy::Foreground, None).await?;
             }
         }
         if blocked { Ok(()) } else { self.unhold(uid, object, FOREGROUND).await }
@@ -253,10 +271,16 @@ impl Collector {
         gone_is_fine(self.api(object).patch(&object.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop))
     }
 
-    async fn delete(&self, uid: &str, object: &Known, policy: PropagationPolicy) -> Result<(), kube::Error> {
+    async fn delete(
+        &self,
+        uid: &str,
+        object: &Known,
+        policy: PropagationPolicy,
+        version: Option<String>,
+    ) -> Result<(), kube::Error> {
         let parameters = DeleteParams {
             propagation_policy: Some(policy),
-            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: version }),
             ..DeleteParams::default()
         };
         gone_is_fine(self.api(object).delete(&object.name, &parameters).await.map(drop))

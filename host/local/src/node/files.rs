@@ -10,9 +10,19 @@ use std::path::Path;
 const MAX_STATE_FILE: u64 = 16 << 20;
 
 /// Writes JSON so that a reader sees the old or the new content, never a part, with mode 0600.
+///
+/// It survives any kill of a process. It is not forced to the disk: what it tells of, processes, does not survive a
+/// power cut either, and a pod writes several such files.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let bytes = serde_json::to_vec(value)?;
     write_atomic(path, &bytes, 0o600)
+}
+
+/// As [`write_json`], and on the disk when it returns.
+pub(crate) fn write_json_durably<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write_json(path, value)?;
+    fs::File::open(path)?.sync_all()?;
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 /// Writes a file so that a reader sees the old or the new content, never a part.
@@ -23,7 +33,6 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<(
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&part)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
-    file.sync_data()?;
     fs::rename(&part, path).inspect_err(|_| {
         let _ = fs::remove_file(&part);
     })

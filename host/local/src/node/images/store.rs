@@ -229,7 +229,7 @@ impl ImageStore {
         };
         let before = self.read(&image.reference)?;
         let file = self.file(&image.reference);
-        files::write_json(&file, &image).map_err(failed("write", file))?;
+        files::write_json_durably(&file, &image).map_err(failed("write", file))?;
         if let Some(before) = before.filter(|before| before.rootfs != image.rootfs) {
             self.drop_rootfs(&before)?;
         }

@@ -15,7 +15,7 @@ use super::{Ctx, prepare, status, volumes};
 use crate::node::files;
 use crate::node::plan::{Now, PodDir, PodState};
 use crate::node::sandbox::limits;
-use crate::node::shim::group_prefix;
+use crate::node::shim::{self, group_prefix};
 
 /// The first pause after something passing; it doubles to a minute.
 const RETRY: Duration = Duration::from_millis(500);
@@ -332,6 +332,7 @@ pub(super) async fn remove_pod(dir: &PodDir) {
     }
     let dir = dir.clone();
     let removed = tokio::task::spawn_blocking(move || {
+        shim::end_all_left(&dir);
         clean_volumes(&dir);
         limits::sweep(&group_prefix(&dir.0.file_name().unwrap_or_default().to_string_lossy()));
         if let Err(error) = files::remove_tree(&dir.0) {

@@ -14,7 +14,7 @@ mod run;
 mod subpath;
 
 pub(crate) use control::short_path;
-pub(crate) use run::group_prefix;
+pub(crate) use run::{end_all_left, group_prefix};
 
 use nix::fcntl::{Flock, FlockArg};
 use std::fs;
@@ -61,7 +61,18 @@ pub fn main(pod_dir: &Path) -> ExitCode {
     }
 }
 
+/// Closes whatever the host was started with beyond input, output and error: a container must not inherit it.
+fn close_inherited() {
+    let Ok(open) = fs::read_dir("/proc/self/fd") else { return };
+    let numbers: Vec<i32> = open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|&number| number > 2) {
+        // The folder that was just read is among them, and closed already.
+        let _ = nix::unistd::close(number);
+    }
+}
+
 fn shim(dir: &PodDir) -> Result<(), ShimError> {
+    close_inherited();
     // Its own session: a Ctrl-C in the host's terminal is not for the pod. Fails only when it already leads one.
     let _ = nix::unistd::setsid();
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));

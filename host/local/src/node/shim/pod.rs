@@ -85,10 +85,7 @@ impl Pod {
     pub(super) fn new(plan: PodPlan, dir: PodDir, before: Option<PodState>, hub: Hub, events: Sender<Event>) -> Self {
         let resumed = before.is_some();
         let mut state = before.unwrap_or_else(|| new_state(&plan));
-        if resumed {
-            limits::sweep(&run::group_prefix(&plan.uid));
-            state.lost += 1;
-        }
+        state.lost += u32::from(resumed);
         let lives = |plans: &[ContainerPlan], states: &[ContainerState]| {
             plans.iter().enumerate().map(|(at, _)| Life::new(&plan, states.get(at))).collect::<Vec<_>>()
         };
@@ -112,6 +109,7 @@ impl Pod {
         };
         if resumed {
             this.count_as_lost();
+            limits::sweep(&run::group_prefix(&this.plan.uid));
         }
         this
     }
@@ -121,7 +119,9 @@ impl Pod {
         for slot in self.slots() {
             let (plan, state) = (self.container(slot), self.state_of(slot));
             let Now::Running { started_at } = state.now else { continue };
-            let file = self.dir.attempt(&plan.name, state.attempt).join("exit");
+            let folder = self.dir.attempt(&plan.name, state.attempt);
+            run::end_left(&folder);
+            let file = folder.join("exit");
             let exit = files::read_json(&file).ok().flatten().unwrap_or_else(|| Exit {
                 exit_code: 137,
                 signal: Some(9),

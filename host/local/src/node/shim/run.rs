@@ -5,8 +5,10 @@
 
 use jiff::Timestamp;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, PipeReader, Seek, Write};
@@ -135,6 +137,7 @@ fn attempt_in(
         && let Ok(process) = i32::try_from(pid).map_err(io::Error::other).and_then(open_process)
     {
         let group = format!("{}{}-{attempt}", group_prefix(&plan.uid), container.name);
+        remember(&folder, pid).map_err(io("write down the process"))?;
         limits = InForce::apply(container.limits, &group, u32::try_from(pid).unwrap_or_default());
         started(Running { process, started_at, limits: limits.notes.clone() });
     }
@@ -150,6 +153,53 @@ fn attempt_in(
 /// How the names of a pod's cgroups begin.
 pub(crate) fn group_prefix(uid: &str) -> String {
     format!("ilab-{uid}-")
+}
+
+/// Which process was an attempt's first, should this shim not live to see its end.
+#[derive(Debug, Serialize, Deserialize)]
+struct Process {
+    pid: i32,
+    /// Its start in clock ticks: a number that was given again starts at another time.
+    start: u64,
+}
+
+fn start_of(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+fn remember(folder: &Path, pid: i64) -> io::Result<()> {
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    let start = start_of(pid).ok_or(io::ErrorKind::NotFound)?;
+    files::write_json(&folder.join("process"), &Process { pid, start })
+}
+
+/// Ends what is left of any attempt of a pod that has no shim any more.
+pub(crate) fn end_all_left(dir: &PodDir) {
+    for container in fs::read_dir(dir.0.join("containers")).into_iter().flatten().flatten() {
+        for attempt in fs::read_dir(container.path()).into_iter().flatten().flatten() {
+            if !attempt.path().join("exit").exists() {
+                end_left(&attempt.path());
+            }
+        }
+    }
+}
+
+/// Ends what is left of an attempt whose shim was killed, and waits until it has ended.
+///
+/// The kernel ends it as well, but in its own time, and another attempt must not find it at work. And there is a gap: a
+/// container only asks to die with bubblewrap after it was let go, so one whose shim is killed in between lives on.
+pub(super) fn end_left(folder: &Path) {
+    let Ok(Some(process)) = files::read_json::<Process>(&folder.join("process")) else { return };
+    let Ok(fd) = open_process(process.pid) else { return };
+    // Looked at after it is held, so that it is the process that is held.
+    if start_of(process.pid) != Some(process.start) {
+        return;
+    }
+    let _ = rustix::process::pidfd_send_signal(&fd, rustix::process::Signal::KILL);
+    let mut ended = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    let _ = poll(&mut ended, PollTimeout::from(10_000_u16));
 }
 
 fn open_process(pid: i32) -> io::Result<OwnedFd> {
