@@ -119,6 +119,32 @@ impl Cluster {
         answer(&format!("adopt {object}"), false, existing).map(Some)
     }
 
+    /// Adds an owner to an object that several runs share: it then goes with the last of them, not with the first.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn add_owner(
+        &self,
+        object: &ObjectRef,
+        owner: &Owner,
+        run: &RunId,
+    ) -> Result<(), ClusterError> {
+        let mut body = json!({
+            "apiVersion": object.api_version,
+            "kind": object.kind,
+            "metadata": {"name": object.name, "namespace": self.namespace()},
+        });
+        body["metadata"]["ownerReferences"] = references(owner);
+        let path = self.path(object).await?;
+        // A manager of its own: what this one does not say stays whose it is, the other owners among it.
+        let mut call = Call::new(format!("share {object}"), Method::PATCH, path)
+            .query("fieldManager", format!("{FIELD_MANAGER}-{run}"))
+            .query("force", "false")
+            .json(&body);
+        call.content_type = "application/apply-patch+yaml";
+        self.json(&call).await.map(|_| ())
+    }
+
     async fn prepare(
         &self,
         manifest: &Value,
@@ -140,6 +166,16 @@ impl Cluster {
         }
         Ok((object, call))
     }
+}
+
+/// As `metadata.ownerReferences`.
+fn references(owner: &Owner) -> Value {
+    json!([{
+        "apiVersion": owner.object.api_version,
+        "kind": owner.object.kind,
+        "name": owner.object.name,
+        "uid": owner.uid.0,
+    }])
 }
 
 fn answer(what: &str, created: bool, object: Value) -> Result<Applied, ClusterError> {
@@ -183,15 +219,7 @@ fn dressed(manifest: &Value, namespace: &str, options: &ApplyOptions) -> Value {
         annotations.insert(MANIFEST_HASH.to_owned(), hash.as_str().into());
     }
     if let Some(owner) = &options.owner {
-        metadata.insert(
-            "ownerReferences".to_owned(),
-            json!([{
-                "apiVersion": owner.object.api_version,
-                "kind": owner.object.kind,
-                "name": owner.object.name,
-                "uid": owner.uid.0,
-            }]),
-        );
+        metadata.insert("ownerReferences".to_owned(), references(owner));
     }
     manifest
 }

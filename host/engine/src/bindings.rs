@@ -4,7 +4,7 @@ use crate::credentials::FoundKeys;
 use crate::error::{EngineError, Finding};
 use crate::planning::claim_name;
 use crate::request::{CredentialSource, RunRequest};
-use ilab_cluster::{ApplyOptions, Cluster, Owner};
+use ilab_cluster::{ApplyOptions, Cluster, Owner, RUN_LABEL};
 use ilab_core::contract::ObjectRef;
 use ilab_core::graph::Pipeline;
 use ilab_core::quantity;
@@ -19,6 +19,8 @@ pub(crate) struct Looked {
     pub(crate) keys: FoundKeys,
     /// Objects that are to be made of values that were given.
     pub(crate) missing: Vec<Value>,
+    /// Objects that another run has made of the same values: this one comes to own them too.
+    pub(crate) shared: Vec<ObjectRef>,
 }
 
 fn object(kind: &str, name: &str) -> ObjectRef {
@@ -109,6 +111,9 @@ async fn compare(
     // A key that is there and was not given would change what the pods do.
     differing.extend(is.keys().filter(|key| !wanted.contains_key(*key)).map(String::as_str));
     if differing.is_empty() {
+        if found.pointer("/metadata/labels").is_some_and(|labels| labels.get(RUN_LABEL).is_some()) {
+            looked.shared.push(object(kind, name));
+        }
         return Ok(());
     }
     findings.push(Finding {

@@ -165,7 +165,7 @@ async fn set_up(
     let mut stored = store.load(&request.run).await?;
     let mut record = stored.as_ref().map(parse).transpose()?;
     resume::decide(&request, record.as_ref())?;
-    let Looked { keys: found, missing } = bindings::look(&cluster, &request, &pipeline).await?;
+    let Looked { keys: found, missing, shared } = bindings::look(&cluster, &request, &pipeline).await?;
     let planned = plan_again(&request, &pipeline, &stages, record.as_ref(), &found).await?;
     for kind in planned.iter().flat_map(|stage| &stage.plan.manifests).filter_map(ObjectRef::of) {
         cluster.knows(&kind.api_version, &kind.kind).await?;
@@ -191,7 +191,9 @@ async fn set_up(
             (again, current)
         }
     };
-    match prepared(&cluster, &request, &pipeline, &stored, current, missing, &planned, &say, &store).await {
+    match prepared(&cluster, &request, &pipeline, &stored, current, (missing, shared), &planned, &say, &store)
+        .await
+    {
         Ok((keeper, steps)) => {
             let (notes, inbox) = mpsc::channel(NOTES);
             let patience = request.options.outage;
@@ -250,7 +252,7 @@ async fn prepared(
     pipeline: &Pipeline,
     stored: &StoredRecord,
     record: RunRecord,
-    missing: Vec<Value>,
+    (missing, shared): (Vec<Value>, Vec<ObjectRef>),
     planned: &[PlannedStage],
     say: &Say,
     store: &RecordStore,
@@ -274,6 +276,9 @@ async fn prepared(
         let options =
             ilab_cluster::ApplyOptions { owner: Some(keeper.owner()), ..bindings::shared(request, None) };
         apply_shared(cluster, say, &manifest, &options).await?;
+    }
+    for object in shared {
+        cluster.add_owner(&object, &keeper.owner(), &request.run).await?;
     }
     for (volume, size) in bindings::volumes(request, pipeline, true)? {
         if request.claims.existing.contains_key(&volume) {

@@ -56,10 +56,10 @@ async fn a_host_that_dies_anywhere_costs_nothing() {
             let fake = Fake::new();
             let ends = controller(&fake);
             fake.die_at(at, done);
-            let run = start(&fake, three());
+            let mut run = start(&fake, three());
             let alive = tokio::select! {
                 _ = fake.until("its death", |f| f.died().then_some(())) => false,
-                _ = async { while !run.task.is_finished() { tokio::task::yield_now().await } } => true,
+                _ = &mut run.task => true,
             };
             if alive {
                 break;

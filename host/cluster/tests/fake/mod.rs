@@ -380,8 +380,11 @@ impl Fake {
                 full(200, self.store(path, object).to_string())
             }
             ("PATCH", false) => {
-                let there = self.lock().objects.contains_key(path);
-                full(if there { 200 } else { 201 }, self.store(path, object()).to_string())
+                let old = self.lock().objects.get(path).cloned();
+                let code = if old.is_some() { 200 } else { 201 };
+                let mut new = old.unwrap_or_default();
+                merge(&mut new, object());
+                full(code, self.store(path, new).to_string())
             }
             ("DELETE", false) => {
                 let Some(old) = self.lock().objects.get(path).cloned() else {
@@ -516,4 +519,24 @@ fn selected(object: &Value, query: &BTreeMap<String, String>) -> bool {
         object["metadata"]["labels"].get(key).and_then(Value::as_str) == Some(value)
     });
     field && label
+}
+
+/// What server-side apply comes to for one manager after another, near enough: maps merge, owners by uid.
+fn merge(old: &mut Value, new: Value) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (key, value) in new {
+                if key == "ownerReferences" && old.get(&key).is_some_and(Value::is_array) {
+                    let all = old[&key].as_array_mut().unwrap();
+                    for owner in value.as_array().unwrap() {
+                        all.retain(|o| o["uid"] != owner["uid"]);
+                        all.push(owner.clone());
+                    }
+                } else {
+                    merge(old.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (old, new) => *old = new,
+    }
 }
