@@ -47,7 +47,11 @@ impl CliError {
 
 impl From<ilab_objects::ObjectsError> for CliError {
     fn from(error: ilab_objects::ObjectsError) -> Self {
-        let code = if matches!(error, ilab_objects::ObjectsError::Option { .. }) { exit::USAGE } else { exit::OBJECTS };
+        let code = if matches!(error, ilab_objects::ObjectsError::Option { .. }) {
+            exit::USAGE
+        } else {
+            exit::OBJECTS
+        };
         Self::from_error(code, &error).hint(error.hint())
     }
 }

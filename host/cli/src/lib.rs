@@ -2,7 +2,6 @@
 //!
 //! This crate is the command line: one file a verb, reporters, and nothing that decides.
 #![expect(unreachable_pub, reason = "its modules are private: pub marks what one offers to the others")]
-#![expect(missing_docs, reason = "clap's fields carry their help, and this crate is no library for others")]
 
 mod args;
 mod connect;
@@ -38,7 +37,9 @@ struct Prepared {
 }
 
 fn prepare(args: &[OsString]) -> Result<Prepared, CliError> {
-    let Some(paths) = plugins_of(args) else { return Ok(Prepared { loaded: None, flags: StageFlags::default() }) };
+    let Some(paths) = plugins_of(args) else {
+        return Ok(Prepared { loaded: None, flags: StageFlags::default() });
+    };
     let paths = if paths.is_empty() { vec![PathBuf::from("plugins")] } else { paths };
     let loaded = load::host().and_then(|host| load::load(&host, &paths));
     let flags = match &loaded {
@@ -71,7 +72,8 @@ fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
     start_log(cli.verbose);
     match cli.verb {
         Verb::Run(run) => {
-            let run_matches = matches.subcommand_matches("run").ok_or_else(|| CliError::usage("no options for run"))?;
+            let run_matches =
+                matches.subcommand_matches("run").ok_or_else(|| CliError::usage("no options for run"))?;
             let loaded = loaded.ok_or_else(|| CliError::usage("no stages were loaded"))??;
             verbs::run::run(&run, loaded, &flags, run_matches)
         }

@@ -29,7 +29,11 @@ pub fn host() -> Result<Host, CliError> {
     let cache = cache_folder().map(|c| c.join("components"));
     let host = Host::new(Limits::default(), cache).map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
     Ok(match std::env::current_exe() {
-        Ok(me) => host.with_compile_command(vec![me.into_os_string(), OsString::from("compile-component"), OsString::from("--")]),
+        Ok(me) => host.with_compile_command(vec![
+            me.into_os_string(),
+            OsString::from("compile-component"),
+            OsString::from("--"),
+        ]),
         Err(_) => host,
     })
 }
@@ -79,7 +83,11 @@ impl Loaded {
 }
 
 impl Stages for Loaded {
-    fn render(&self, stage: &StageName, context: &Context) -> Result<Plan, Box<dyn std::error::Error + Send + Sync>> {
+    fn render(
+        &self,
+        stage: &StageName,
+        context: &Context,
+    ) -> Result<Plan, Box<dyn std::error::Error + Send + Sync>> {
         Ok(self.plugin(stage)?.render(stage, context)?)
     }
 
@@ -98,7 +106,8 @@ impl Stages for Loaded {
 /// # Errors
 /// When it cannot be read or parsed.
 pub fn read_yaml(path: &Path) -> Result<Value, CliError> {
-    let wrong = |e: &(dyn std::error::Error + 'static)| CliError::usage(format!("{}: {}", path.display(), chain(e)));
+    let wrong =
+        |e: &(dyn std::error::Error + 'static)| CliError::usage(format!("{}: {}", path.display(), chain(e)));
     let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
     serde_saphyr::from_str(&text).map_err(|e| wrong(&e))
 }

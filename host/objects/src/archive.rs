@@ -79,7 +79,9 @@ impl Contents {
 
     fn has(&self, folder: &str, begin: &str, end: &str) -> bool {
         self.files.iter().any(|file| {
-            let Some(name) = file.path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) else { return false };
+            let Some(name) = file.path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) else {
+                return false;
+            };
             if begin.is_empty() && end.is_empty() {
                 return true;
             }
@@ -108,7 +110,8 @@ pub fn read(name: &str, source: impl Read, into: Option<&Path>) -> Result<Conten
         }
         let mut entry = entry.map_err(broken)?;
         let shown = printable(&entry.path_bytes());
-        let path = safe_path(&entry.path_bytes()).map_err(|why| archive_error(format!("member {shown} {why}")))?;
+        let path =
+            safe_path(&entry.path_bytes()).map_err(|why| archive_error(format!("member {shown} {why}")))?;
         let Some(path) = path else { continue };
         if !TOP.iter().any(|top| path.starts_with(top)) {
             contents.ignored += 1;
@@ -124,10 +127,11 @@ pub fn read(name: &str, source: impl Read, into: Option<&Path>) -> Result<Conten
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 let target = into.map(|into| into.join(&path));
                 let executable = entry.header().mode().unwrap_or(0o644) & 0o100 != 0;
-                let (size, sha256) = write_file(target.as_deref(), executable, &mut entry).map_err(|e| match e {
-                    Copy::Read(e) => broken(e),
-                    Copy::Write(e) => e,
-                })?;
+                let (size, sha256) =
+                    write_file(target.as_deref(), executable, &mut entry).map_err(|e| match e {
+                        Copy::Read(e) => broken(e),
+                        Copy::Write(e) => e,
+                    })?;
                 contents.files.push(Member { path: path.to_string_lossy().into_owned(), size, sha256 });
             }
             kind @ (EntryType::Symlink | EntryType::Link) => {
@@ -135,7 +139,11 @@ pub fn read(name: &str, source: impl Read, into: Option<&Path>) -> Result<Conten
                 contents.others += 1;
                 links.push(Link { path, target, hard: kind == EntryType::Link });
             }
-            kind => return Err(archive_error(format!("member {shown} is of type {kind:?}, not a file, folder or link"))),
+            kind => {
+                return Err(archive_error(format!(
+                    "member {shown} is of type {kind:?}, not a file, folder or link"
+                )));
+            }
         }
     }
     // To the very end, or the check sum of the gzip stream is never looked at.
@@ -159,7 +167,9 @@ struct Link {
 impl Link {
     fn make(&self, into: Option<&Path>) -> Result<(), String> {
         let base = if self.hard { Path::new("") } else { self.path.parent().unwrap_or(Path::new("")) };
-        let target = PathBuf::from(String::from_utf8(self.target.clone()).map_err(|_| "has a target that is no UTF-8")?);
+        let target = PathBuf::from(
+            String::from_utf8(self.target.clone()).map_err(|_| "has a target that is no UTF-8")?,
+        );
         stays_inside(base, &target)?;
         let Some(root) = into else { return Ok(()) };
         let at = root.join(&self.path);
@@ -173,7 +183,10 @@ impl Link {
         let made = if self.hard {
             let source = root.join(&target);
             if !source.symlink_metadata().is_ok_and(|m| m.is_file()) {
-                return Err(format!("points at {}, which is no file of the archive", printable_path(&target)));
+                return Err(format!(
+                    "points at {}, which is no file of the archive",
+                    printable_path(&target)
+                ));
             }
             fs::hard_link(source, &at)
         } else {
@@ -182,7 +195,10 @@ impl Link {
         made.map_err(|e| format!("cannot be made: {e}"))?;
         // A chain of links can leave the folder where each alone does not: ask where it really ends.
         if !at.canonicalize().is_ok_and(|end| end.starts_with(&real_root)) {
-            return Err(format!("points at {}, which is outside the archive or not in it", printable_path(&target)));
+            return Err(format!(
+                "points at {}, which is outside the archive or not in it",
+                printable_path(&target)
+            ));
         }
         Ok(())
     }
@@ -226,13 +242,20 @@ enum Copy {
 }
 
 /// Copies and hashes one file; without a target only hashes it.
-fn write_file(target: Option<&Path>, executable: bool, source: &mut impl Read) -> Result<(u64, String), Copy> {
+fn write_file(
+    target: Option<&Path>,
+    executable: bool,
+    source: &mut impl Read,
+) -> Result<(u64, String), Copy> {
     let mut file = match target {
         Some(path) => {
             if let Some(parent) = path.parent() {
                 make_dir(parent).map_err(Copy::Write)?;
             }
-            Some((path, create(path, executable).map_err(|e| Copy::Write(ObjectsError::file("write", path, e)))?))
+            Some((
+                path,
+                create(path, executable).map_err(|e| Copy::Write(ObjectsError::file("write", path, e)))?,
+            ))
         }
         None => None,
     };

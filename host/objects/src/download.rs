@@ -68,7 +68,11 @@ struct Marker {
 ///
 /// # Errors
 /// See [`ObjectsError`]; what was in the folder before is untouched then.
-pub async fn download(store: &Store, options: &DownloadOptions, progress: OnProgress<'_>) -> Result<Downloaded, ObjectsError> {
+pub async fn download(
+    store: &Store,
+    options: &DownloadOptions,
+    progress: OnProgress<'_>,
+) -> Result<Downloaded, ObjectsError> {
     let key = parse_key(&options.key)?;
     let meta = store.s3.head(&key).await.map_err(|e| store.explain(&options.key, e))?;
     if !options.force
@@ -126,7 +130,11 @@ fn already_there(store: &Store, options: &DownloadOptions, meta: &ObjectMeta) ->
         && marker.etag == meta.e_tag;
     let complete = || {
         marker.contents.files.iter().all(|file| {
-            options.into.join(&file.path).symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == file.size)
+            options
+                .into
+                .join(&file.path)
+                .symlink_metadata()
+                .is_ok_and(|m| m.is_file() && m.len() == file.size)
         })
     };
     (same_object && complete()).then(|| Downloaded {
@@ -185,7 +193,8 @@ async fn fetch(
             range: (at > 0).then_some(GetRange::Offset(at)),
             ..GetOptions::default()
         };
-        let mut body = store.s3.get_opts(key, options).await.map_err(|e| store.explain(name, e))?.into_stream();
+        let mut body =
+            store.s3.get_opts(key, options).await.map_err(|e| store.explain(name, e))?.into_stream();
         loop {
             match body.try_next().await {
                 Ok(Some(bytes)) => {

@@ -101,12 +101,22 @@ impl ObjectsError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Option { .. } => "correct the option or the key of the Secret that it is read from",
-            Self::NoSuchKey { .. } => "check the data key (it is the whole path in the bucket) and that the upload has ended",
-            Self::NoSuchBucket { .. } => "check the bucket's name, and the endpoint and region that it lives in",
-            Self::Denied { .. } => "check access key and secret key, and that they may read and write this bucket",
-            Self::Unreachable { .. } => "check the endpoint's host, port and scheme, and that this machine or pod can reach it",
+            Self::NoSuchKey { .. } => {
+                "check the data key (it is the whole path in the bucket) and that the upload has ended"
+            }
+            Self::NoSuchBucket { .. } => {
+                "check the bucket's name, and the endpoint and region that it lives in"
+            }
+            Self::Denied { .. } => {
+                "check access key and secret key, and that they may read and write this bucket"
+            }
+            Self::Unreachable { .. } => {
+                "check the endpoint's host, port and scheme, and that this machine or pod can reach it"
+            }
             Self::Changed { .. } => "run it again, once nobody writes to the object",
-            Self::Archive { .. } => "make the archive again: a .tar.gz whose top level is data/, model/ and taxonomy/",
+            Self::Archive { .. } => {
+                "make the archive again: a .tar.gz whose top level is data/, model/ and taxonomy/"
+            }
             Self::DiskFull { .. } => "free space, or ask for a larger claim",
             Self::File { .. } => "check that the path exists and may be read and written",
             Self::Corrupted { .. } => "upload it again",

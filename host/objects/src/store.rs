@@ -99,9 +99,15 @@ impl StoreOptions {
     /// [`ObjectsError::Option`] for an endpoint without scheme or host, or an empty bucket or key;
     /// [`ObjectsError::File`] when the certificate file cannot be read.
     pub fn open(&self) -> Result<Store, ObjectsError> {
-        for (option, value) in [("bucket", &self.bucket), ("access_key", &self.access_key), ("secret_key", &self.secret_key)] {
+        for (option, value) in
+            [("bucket", &self.bucket), ("access_key", &self.access_key), ("secret_key", &self.secret_key)]
+        {
             if value.is_empty() {
-                return Err(ObjectsError::Option { option, value: String::new(), problem: "is empty".into() });
+                return Err(ObjectsError::Option {
+                    option,
+                    value: String::new(),
+                    problem: "is empty".into(),
+                });
             }
         }
         // rustls takes the first provider that is installed; a second call is refused, which is what we want then.
@@ -126,7 +132,11 @@ impl StoreOptions {
             .with_access_key_id(&self.access_key)
             .with_secret_access_key(&self.secret_key)
             .with_region(self.region.as_deref().filter(|r| !r.is_empty()).unwrap_or("us-east-1"))
-            .with_retry(RetryConfig { max_retries: 5, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() });
+            .with_retry(RetryConfig {
+                max_retries: 5,
+                retry_timeout: Duration::from_secs(60),
+                ..RetryConfig::default()
+            });
         let endpoint = self.endpoint.as_deref().filter(|e| !e.is_empty());
         if let Some(endpoint) = endpoint {
             check_endpoint(endpoint)?;
@@ -140,12 +150,20 @@ impl StoreOptions {
             value: endpoint.unwrap_or("AWS").to_owned(),
             problem: format!("cannot be used: {source}"),
         })?;
-        Ok(Store { s3: Arc::new(s3), bucket: self.bucket.clone(), endpoint: endpoint.unwrap_or("AWS").to_owned() })
+        Ok(Store {
+            s3: Arc::new(s3),
+            bucket: self.bucket.clone(),
+            endpoint: endpoint.unwrap_or("AWS").to_owned(),
+        })
     }
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), ObjectsError> {
-    let wrong = |problem: &str| ObjectsError::Option { option: "endpoint", value: endpoint.to_owned(), problem: problem.into() };
+    let wrong = |problem: &str| ObjectsError::Option {
+        option: "endpoint",
+        value: endpoint.to_owned(),
+        problem: problem.into(),
+    };
     let rest = endpoint
         .strip_prefix("https://")
         .or_else(|| endpoint.strip_prefix("http://"))
@@ -213,7 +231,15 @@ mod tests {
 
     #[test]
     fn an_endpoint_needs_scheme_and_host() {
-        for bad in ["s3.example.com", "s3.example.com:443", "ftp://s3", "http://", "https:///x", "http://:80", "http://u:p@s3"] {
+        for bad in [
+            "s3.example.com",
+            "s3.example.com:443",
+            "ftp://s3",
+            "http://",
+            "https:///x",
+            "http://:80",
+            "http://u:p@s3",
+        ] {
             assert!(options(bad).open().is_err(), "{bad}");
         }
         for good in ["http://127.0.0.1:9000", "https://s3.example.com/", "https://s3.example.com/path"] {

@@ -62,19 +62,29 @@ pub struct Uploaded {
 /// # Errors
 /// See [`ObjectsError`]. Everything that must be there is looked for before the first byte is sent, and an upload that
 /// fails is aborted, so that the store keeps no part of it.
-pub async fn upload_packed(store: &Store, options: &UploadOptions, progress: OnProgress<'_>) -> Result<Uploaded, ObjectsError> {
+pub async fn upload_packed(
+    store: &Store,
+    options: &UploadOptions,
+    progress: OnProgress<'_>,
+) -> Result<Uploaded, ObjectsError> {
     let key = parse_key(&options.key)?;
     let (present, absent) = look(options)?;
-    let size: u64 = present.iter().map(|(path, _)| size_of(path)).sum::<io::Result<u64>>().map_err(|e| {
-        ObjectsError::file("read", &options.root, e)
-    })?;
+    let size: u64 = present
+        .iter()
+        .map(|(path, _)| size_of(path))
+        .sum::<io::Result<u64>>()
+        .map_err(|e| ObjectsError::file("read", &options.root, e))?;
     let (writer, parts) = write_pipe(part_size(size));
     let pack = tokio::task::spawn_blocking(move || -> Result<(), ObjectsError> {
         let failed = |e: io::Error| ObjectsError::file("pack", Path::new("the archive"), e);
         let mut archive = tar::Builder::new(GzEncoder::new(writer, Compression::fast()));
         archive.follow_symlinks(false);
         for (path, name) in &present {
-            let added = if path.is_dir() { archive.append_dir_all(name, path) } else { archive.append_path_with_name(path, name) };
+            let added = if path.is_dir() {
+                archive.append_dir_all(name, path)
+            } else {
+                archive.append_path_with_name(path, name)
+            };
             added.map_err(|e| ObjectsError::file("pack", path, e))?;
         }
         archive.into_inner().and_then(GzEncoder::finish).map_err(failed)?.finish().map_err(failed)
@@ -87,7 +97,12 @@ pub async fn upload_packed(store: &Store, options: &UploadOptions, progress: OnP
 ///
 /// # Errors
 /// See [`ObjectsError`]; an archive that [`archive::read`] refuses is not sent.
-pub async fn upload_archive(store: &Store, file: &Path, key: &str, progress: OnProgress<'_>) -> Result<Uploaded, ObjectsError> {
+pub async fn upload_archive(
+    store: &Store,
+    file: &Path,
+    key: &str,
+    progress: OnProgress<'_>,
+) -> Result<Uploaded, ObjectsError> {
     let parsed = parse_key(key)?;
     let open = || File::open(file).map_err(|e| ObjectsError::file("read", file, e));
     let size = open()?.metadata().map_err(|e| ObjectsError::file("read", file, e))?.len();

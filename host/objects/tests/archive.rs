@@ -93,8 +93,14 @@ fn links_that_leave_the_folder_are_refused() {
     refused(&archive(|t| raw(t, "data/l", EntryType::Symlink, "/etc", b"")), "points out of the archive");
     refused(&archive(|t| raw(t, "data/l", EntryType::Symlink, "../../x", b"")), "points out of the archive");
     refused(&archive(|t| raw(t, "data/l", EntryType::Link, "/etc/passwd", b"")), "points out of the archive");
-    refused(&archive(|t| raw(t, "data/l", EntryType::Link, "../in/model/config.json", b"")), "points out of the archive");
-    refused(&archive(|t| raw(t, "data/l", EntryType::Symlink, "nowhere", b"")), "outside the archive or not in it");
+    refused(
+        &archive(|t| raw(t, "data/l", EntryType::Link, "../in/model/config.json", b"")),
+        "points out of the archive",
+    );
+    refused(
+        &archive(|t| raw(t, "data/l", EntryType::Symlink, "nowhere", b"")),
+        "outside the archive or not in it",
+    );
     // Each link alone stays inside as text; together they leave.
     refused(
         &archive(|t| {
@@ -142,7 +148,9 @@ fn what_is_missing_is_listed_at_once() {
     file(&mut tar, "model/config.json", b"");
     let bytes = tar.into_inner().unwrap().finish().unwrap();
     let error = unpack(&bytes).unwrap_err();
-    for part in ["model/config.json", "model/*.safetensors", "data/knowledge_train_*.jsonl", "taxonomy/knowledge/"] {
+    for part in
+        ["model/config.json", "model/*.safetensors", "data/knowledge_train_*.jsonl", "taxonomy/knowledge/"]
+    {
         assert!(error.contains(part), "{error} does not name {part}");
     }
     assert!(!error.contains("skills_recipe"));

@@ -2,7 +2,8 @@
 
 use flate2::{Compression, write::GzEncoder};
 use ilab_objects::{
-    DownloadOptions, Include, ObjectsError, Progress, StoreOptions, UploadOptions, download, upload_archive, upload_packed,
+    DownloadOptions, Include, ObjectsError, Progress, StoreOptions, UploadOptions, download, upload_archive,
+    upload_packed,
 };
 use ilab_test_support::S3Server;
 use std::fs;
@@ -65,7 +66,10 @@ async fn an_archive_goes_up_and_comes_down_unchanged() {
     let bytes = sample(20 << 20);
     fs::write(&file, &bytes).unwrap();
     let moved = AtomicU64::new(0);
-    let up = upload_archive(&store, &file, "deep/folder/a.tar.gz", &|p| moved.store(p.bytes, Ordering::Relaxed)).await.unwrap();
+    let up =
+        upload_archive(&store, &file, "deep/folder/a.tar.gz", &|p| moved.store(p.bytes, Ordering::Relaxed))
+            .await
+            .unwrap();
     assert_eq!(up.bytes, bytes.len() as u64);
     assert_eq!(moved.load(Ordering::Relaxed), up.bytes);
     assert_eq!(fs::read(server.file("sdg", "deep/folder/a.tar.gz")).unwrap(), bytes);
@@ -113,7 +117,8 @@ async fn what_is_wrong_with_the_access_is_told_apart() {
     let server = S3Server::start(&["sdg"]);
     let into = tempfile::tempdir().unwrap();
     let ask = DownloadOptions { key: "nothing.tar.gz".into(), into: into.path().to_owned(), force: false };
-    let fails = async |options: StoreOptions| download(&options.open().unwrap(), &ask, &quiet).await.unwrap_err();
+    let fails =
+        async |options: StoreOptions| download(&options.open().unwrap(), &ask, &quiet).await.unwrap_err();
 
     let error = fails(options(&server)).await;
     assert!(matches!(error, ObjectsError::NoSuchKey { .. }), "{error:?}");
@@ -159,7 +164,11 @@ async fn b17_results_are_packed_under_a_key_with_slashes() {
     fs::create_dir_all(root.join("model/output/samples_9")).unwrap();
     fs::write(root.join("model/output/samples_9/model.safetensors"), vec![3; 100_000]).unwrap();
     fs::write(root.join("mt-bench-best.txt"), b"{}").unwrap();
-    let include = |path: &str, name: Option<&str>, optional| Include { path: path.into(), name: name.map(Into::into), optional };
+    let include = |path: &str, name: Option<&str>, optional| Include {
+        path: path.into(),
+        name: name.map(Into::into),
+        optional,
+    };
     let mut ask = UploadOptions {
         key: "team/a/2026.tar.gz".into(),
         root,
@@ -173,7 +182,8 @@ async fn b17_results_are_packed_under_a_key_with_slashes() {
     assert_eq!(up.absent, ["mmlu-branch-best.txt"]);
     let stored = server.file("sdg", "team/a/2026.tar.gz");
     let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(fs::File::open(&stored).unwrap()));
-    let mut names: Vec<_> = tar.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string()).collect();
+    let mut names: Vec<_> =
+        tar.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string()).collect();
     names.retain(|n| !n.ends_with('/') && !n.ends_with("candidate_model"));
     assert_eq!(names, ["data/mt-bench-best.txt", "data/model/candidate_model/model.safetensors"]);
 

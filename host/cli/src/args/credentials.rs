@@ -17,10 +17,22 @@ pub struct CredentialArgs {
     #[arg(long, global = true, env = "SDG_OBJECT_STORE_BUCKET", value_name = "NAME")]
     pub sdg_object_store_bucket: Option<String>,
     /// Access key of the object store
-    #[arg(long, global = true, env = "SDG_OBJECT_STORE_ACCESS_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(
+        long,
+        global = true,
+        env = "SDG_OBJECT_STORE_ACCESS_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
     pub sdg_object_store_access_key: Option<String>,
     /// Secret key of the object store
-    #[arg(long, global = true, env = "SDG_OBJECT_STORE_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(
+        long,
+        global = true,
+        env = "SDG_OBJECT_STORE_SECRET_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
     pub sdg_object_store_secret_key: Option<String>,
     /// Region of the object store
     #[arg(long, global = true, env = "SDG_OBJECT_STORE_REGION", value_name = "REGION")]
@@ -41,7 +53,13 @@ pub struct CredentialArgs {
     #[arg(long, global = true, value_name = "NAME")]
     pub judge_serving_model_name: Option<String>,
     /// API key of the judge model
-    #[arg(long, global = true, env = "JUDGE_SERVING_MODEL_API_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(
+        long,
+        global = true,
+        env = "JUDGE_SERVING_MODEL_API_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
     pub judge_serving_model_api_key: Option<String>,
     /// Secret that holds JUDGE_API_KEY, JUDGE_ENDPOINT and JUDGE_NAME
     #[arg(long, global = true, env = "JUDGE_SERVING_MODEL_SECRET", value_name = "SECRET")]
@@ -110,7 +128,9 @@ impl CredentialArgs {
         let mut sources = BTreeMap::new();
         let others = self.others()?;
         let verify_tls = match self.sdg_object_store_verify_tls.as_deref().filter(|v| !v.is_empty()) {
-            Some(text) => Some(if parse_bool("--sdg-object-store-verify-tls", text)? { "true" } else { "false" }),
+            Some(text) => {
+                Some(if parse_bool("--sdg-object-store-verify-tls", text)? { "true" } else { "false" })
+            }
             None => None,
         };
         for name in needed {
@@ -134,14 +154,19 @@ impl CredentialArgs {
                         Some(secret) => {
                             sources.insert(name.clone(), CredentialSource::Named { secret: secret.clone() });
                         }
-                        None => findings.push(format!(
-                            "credential {other} is missing: give --credential {other}=SECRET"
-                        )),
+                        None => findings
+                            .push(format!("credential {other} is missing: give --credential {other}=SECRET")),
                     }
                     continue;
                 }
             };
-            match from_parts(secret_option, secret.as_deref().filter(|s| !s.is_empty()), &parts, secret_name, config_map) {
+            match from_parts(
+                secret_option,
+                secret.as_deref().filter(|s| !s.is_empty()),
+                &parts,
+                secret_name,
+                config_map,
+            ) {
                 Ok(source) => {
                     sources.insert(name.clone(), source);
                 }
@@ -155,7 +180,9 @@ impl CredentialArgs {
         self.others
             .iter()
             .map(|text| match text.split_once('=') {
-                Some((name, secret)) if !name.is_empty() && !secret.is_empty() => Ok((name.to_owned(), secret.to_owned())),
+                Some((name, secret)) if !name.is_empty() && !secret.is_empty() => {
+                    Ok((name.to_owned(), secret.to_owned()))
+                }
                 _ => Err(CliError::usage(format!("--credential {text:?} is not NAME=SECRET"))),
             })
             .collect()
@@ -176,16 +203,32 @@ impl CredentialArgs {
             part("sdg-object-store-data-key", "data_key", &self.sdg_object_store_data_key, true),
             part("sdg-object-store-endpoint", "endpoint", &self.sdg_object_store_endpoint, false),
             part("sdg-object-store-region", "region", &self.sdg_object_store_region, false),
-            Part { option: "sdg-object-store-verify-tls", key: "verify_tls", value: verify_tls, required: false, secret: true },
+            Part {
+                option: "sdg-object-store-verify-tls",
+                key: "verify_tls",
+                value: verify_tls,
+                required: false,
+                secret: true,
+            },
         ]
     }
 
     fn judge(&self) -> Vec<Part<'_>> {
         let part = |option, key, value, secret| Part { option, key, value, required: true, secret };
         vec![
-            part("judge-serving-model-endpoint", "JUDGE_ENDPOINT", self.judge_serving_model_endpoint.as_deref(), false),
+            part(
+                "judge-serving-model-endpoint",
+                "JUDGE_ENDPOINT",
+                self.judge_serving_model_endpoint.as_deref(),
+                false,
+            ),
             part("judge-serving-model-name", "JUDGE_NAME", self.judge_serving_model_name.as_deref(), false),
-            part("judge-serving-model-api-key", "JUDGE_API_KEY", self.judge_serving_model_api_key.as_deref(), true),
+            part(
+                "judge-serving-model-api-key",
+                "JUDGE_API_KEY",
+                self.judge_serving_model_api_key.as_deref(),
+                true,
+            ),
         ]
     }
 }
@@ -198,7 +241,8 @@ fn from_parts(
     config_map: Option<&str>,
 ) -> Result<CredentialSource, Vec<String>> {
     let value = |part: &Part<'_>| part.value.filter(|v| !v.is_empty()).map(str::to_owned);
-    let given: Vec<_> = parts.iter().filter(|p| value(p).is_some()).map(|p| format!("--{}", p.option)).collect();
+    let given: Vec<_> =
+        parts.iter().filter(|p| value(p).is_some()).map(|p| format!("--{}", p.option)).collect();
     if let Some(secret) = secret {
         if !given.is_empty() {
             return Err(vec![format!(
@@ -211,7 +255,10 @@ fn from_parts(
     let missing: Vec<_> = parts.iter().filter(|p| p.required && value(p).is_none()).collect();
     if !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|p| format!("--{}", p.option)).collect();
-        return Err(vec![format!("missing {}; or give --{secret_option} with the name of a Secret", names.join(", "))]);
+        return Err(vec![format!(
+            "missing {}; or give --{secret_option} with the name of a Secret",
+            names.join(", ")
+        )]);
     }
     let (mut secret_keys, mut config_map_keys) = (BTreeMap::new(), BTreeMap::new());
     for part in parts {

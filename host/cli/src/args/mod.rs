@@ -5,7 +5,8 @@ mod run;
 mod stages;
 mod top;
 
-pub use credentials::{CredentialArgs, Retired};
-pub use run::{DryRun, RunArgs, Where, pairs};
+pub use run::{RunArgs, Where, pairs};
 pub use stages::{StageFlags, plugins_of, run_command};
-pub use top::{Cli, DataVerb, ImageVerb, LocalState, LocalVerb, OutputFormat, PluginVerb, RunsVerb, StoreArgs, Verb};
+pub use top::{
+    Cli, DataVerb, ImageVerb, LocalState, LocalVerb, OutputFormat, PluginVerb, RunsVerb, StoreArgs, Verb,
+};

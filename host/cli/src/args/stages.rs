@@ -33,7 +33,10 @@ impl StageFlags {
             }
             groups.entry(group).or_default().push(offer.descriptor.summary.clone());
         }
-        let groups = order.into_iter().map(|g| (g.clone(), groups.remove(&g).unwrap_or_default().join("; "))).collect();
+        let groups = order
+            .into_iter()
+            .map(|g| (g.clone(), groups.remove(&g).unwrap_or_default().join("; ")))
+            .collect();
         Ok(Self { flags: ilab_core::graph::flags(&descriptors)?, selectors: pipeline.selectors(), groups })
     }
 
@@ -48,7 +51,10 @@ impl StageFlags {
     /// The environment variables that stages read, with their values.
     pub fn env(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
         let parameters = pipeline.stages().iter().flat_map(|o| &o.descriptor.parameters);
-        parameters.filter_map(|p| p.env.clone()).filter_map(|name| Some((name.clone(), std::env::var(&name).ok()?))).collect()
+        parameters
+            .filter_map(|p| p.env.clone())
+            .filter_map(|name| Some((name.clone(), std::env::var(&name).ok()?)))
+            .collect()
     }
 
     /// The group and what picks stages out of it.
@@ -62,7 +68,8 @@ impl StageFlags {
     }
 
     fn add_to(&self, mut run: Command) -> Command {
-        let taken: Vec<String> = run.get_arguments().filter_map(|a| a.get_long().map(str::to_owned)).collect();
+        let taken: Vec<String> =
+            run.get_arguments().filter_map(|a| a.get_long().map(str::to_owned)).collect();
         for flag in self.flags.iter().filter(|f| !taken.contains(&f.flag)) {
             run = run.arg(flag_arg(flag));
         }
@@ -112,14 +119,16 @@ fn flag_arg(flag: &FlagInfo) -> Arg {
         return arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL");
     }
     match flag.schema.get("enum").and_then(Value::as_array) {
-        Some(values) if values.iter().all(Value::is_string) => {
-            arg.value_parser(PossibleValuesParser::new(values.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()))
-        }
+        Some(values) if values.iter().all(Value::is_string) => arg.value_parser(PossibleValuesParser::new(
+            values.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>(),
+        )),
         // The type is checked with everything else, where all errors are said at once.
-        _ => arg.value_name(match flag.schema.get("type").and_then(Value::as_str) {
-            Some("integer" | "number") => "N",
-            _ => "VALUE",
-        }).allow_hyphen_values(true),
+        _ => arg
+            .value_name(match flag.schema.get("type").and_then(Value::as_str) {
+                Some("integer" | "number") => "N",
+                _ => "VALUE",
+            })
+            .allow_hyphen_values(true),
     }
 }
 
@@ -170,7 +179,10 @@ mod tests {
 
     #[test]
     fn plugins_are_found_before_the_line_can_be_parsed() {
-        assert_eq!(plugins("ilab-host run --plugins a --plugins=b:c train"), Some(vec!["a".into(), "b".into(), "c".into()]));
+        assert_eq!(
+            plugins("ilab-host run --plugins a --plugins=b:c train"),
+            Some(vec!["a".into(), "b".into(), "c".into()])
+        );
         assert_eq!(plugins("ilab-host -v run train --plugins a"), Some(vec!["a".into()]));
         assert_eq!(plugins("ilab-host version"), None);
     }

@@ -279,6 +279,9 @@ impl LocalState {
         var("XDG_STATE_HOME")
             .or_else(|| var("HOME").map(|home| home.join(".local/state")))
             .map(|state| state.join("ilab-host/local"))
-            .ok_or_else(|| crate::CliError::usage("no home folder for the embedded cluster's state").hint("give --local-state FOLDER"))
+            .ok_or_else(|| {
+                crate::CliError::usage("no home folder for the embedded cluster's state")
+                    .hint("give --local-state FOLDER")
+            })
     }
 }

@@ -22,7 +22,9 @@ impl TransferBar {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
             let bar = ProgressBar::no_length().with_message(what);
-            bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
             bar
         });
         Self { what, bar, last: Mutex::new(Instant::now()) }

@@ -14,7 +14,8 @@ impl JsonLines {
     /// # Errors
     /// When stdout cannot be written.
     pub fn show(&self, event: &Event) -> Result<(), CliError> {
-        let line = serde_json::to_string(event).map_err(|e| CliError::from_error(crate::exit::FAILURE, &e))?;
+        let line =
+            serde_json::to_string(event).map_err(|e| CliError::from_error(crate::exit::FAILURE, &e))?;
         write_out(&(line + "\n"))
     }
 }

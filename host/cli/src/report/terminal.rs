@@ -40,7 +40,9 @@ impl Terminal {
             Event::ObjectApplied { stage: Some(stage), object, created: true, .. } => {
                 self.say(&format!("{stage}: created {object}"));
             }
-            Event::ObjectApplied { stage: None, object, created: true, .. } => self.say(&format!("created {object}")),
+            Event::ObjectApplied { stage: None, object, created: true, .. } => {
+                self.say(&format!("created {object}"))
+            }
             Event::StageStarted { stage, attempt, reattached } => self.started(stage, *attempt, *reattached),
             Event::Pending { stage, why, .. } => match self.running.get(stage) {
                 Some(bar) => bar.set_message(escape(why).into_owned()),
@@ -85,7 +87,8 @@ impl Terminal {
         let Some(bars) = &self.bars else { return };
         let bar = bars.add(ProgressBar::new_spinner().with_prefix(stage.to_string()));
         bar.set_style(
-            ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
         bar.enable_steady_tick(Duration::from_millis(250));
         self.running.insert(stage.clone(), bar);
@@ -144,7 +147,11 @@ fn shown(outputs: &Map<String, Value>) -> String {
 
 /// Seconds as `0.4s`, `12s`, `3m05s`, `2h03m`.
 fn time(seconds: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration in seconds fits, and is not negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a duration in seconds fits, and is not negative"
+    )]
     let whole = seconds.max(0.0) as u64;
     match whole {
         0..=9 => format!("{seconds:.1}s"),

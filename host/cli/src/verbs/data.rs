@@ -4,8 +4,8 @@ use crate::args::{DataVerb, OutputFormat, StoreArgs};
 use crate::report::{TransferBar, print_data};
 use crate::{CliError, exit};
 use ilab_objects::{
-    DownloadOptions, Include, ObjectsError, StoreOptions, UploadOptions, archive, download, parse_bool, upload_archive, upload_key,
-    upload_packed,
+    DownloadOptions, Include, ObjectsError, StoreOptions, UploadOptions, archive, download, parse_bool,
+    upload_archive, upload_key, upload_packed,
 };
 use serde::Serialize;
 use std::fs::File;
@@ -17,20 +17,33 @@ use std::path::{Path, PathBuf};
 /// Options that cannot be right, and what [`ObjectsError`] lists.
 pub async fn run(verb: DataVerb) -> Result<(), CliError> {
     match verb {
-        DataVerb::Upload { archive, include, include_optional, root, key_prefix_timestamp, store, output } => {
+        DataVerb::Upload {
+            archive,
+            include,
+            include_optional,
+            root,
+            key_prefix_timestamp,
+            store,
+            output,
+        } => {
             let resolved = Resolved::from(store);
             let bucket = resolved.options()?.open()?;
             let bar = TransferBar::new("upload");
             let progress = |p| bar.show(p);
             let uploaded = match archive {
                 Some(file) => {
-                    let key = resolved.key.clone().or_else(|| file.file_name().map(|n| n.to_string_lossy().into_owned()));
-                    let key = key.ok_or_else(|| CliError::usage(format!("{} names no file", file.display())))?;
+                    let key = resolved
+                        .key
+                        .clone()
+                        .or_else(|| file.file_name().map(|n| n.to_string_lossy().into_owned()));
+                    let key =
+                        key.ok_or_else(|| CliError::usage(format!("{} names no file", file.display())))?;
                     upload_archive(&bucket, &file, &key, &progress).await?
                 }
                 None => {
                     let key = resolved.data_key()?;
-                    let key = if key_prefix_timestamp { upload_key(&key, jiff::Timestamp::now()) } else { key };
+                    let key =
+                        if key_prefix_timestamp { upload_key(&key, jiff::Timestamp::now()) } else { key };
                     let mut parts = includes(&include, false)?;
                     parts.extend(includes(&include_optional, true)?);
                     let root = root.ok_or_else(|| CliError::usage("--include needs --root"))?;
@@ -41,7 +54,9 @@ pub async fn run(verb: DataVerb) -> Result<(), CliError> {
             for absent in &uploaded.absent {
                 eprintln!("note: {absent} is not there and was left out");
             }
-            report(&uploaded, output.output, || format!("uploaded {} ({} bytes)", uploaded.key, uploaded.bytes))
+            report(&uploaded, output.output, || {
+                format!("uploaded {} ({} bytes)", uploaded.key, uploaded.bytes)
+            })
         }
         DataVerb::Download { into, force, store, output } => {
             let resolved = Resolved::from(store);
@@ -55,7 +70,10 @@ pub async fn run(verb: DataVerb) -> Result<(), CliError> {
             }
             report(&done, output.output, || match done.skipped {
                 true => format!("{} is unpacked here already; --force downloads it again", options.key),
-                false => format!("downloaded {}: {} files, {} bytes", options.key, done.members, done.unpacked_bytes),
+                false => format!(
+                    "downloaded {}: {} files, {} bytes",
+                    options.key, done.members, done.unpacked_bytes
+                ),
             })
         }
         DataVerb::Check { archive: path, output } => {
@@ -66,19 +84,30 @@ pub async fn run(verb: DataVerb) -> Result<(), CliError> {
                 bytes: u64,
                 ignored: usize,
             }
-            let checked = Checked { files: contents.files.len(), bytes: contents.bytes(), ignored: contents.ignored };
-            report(&checked, output.output, || format!("{} is sound: {} files, {} bytes", path.display(), checked.files, checked.bytes))
+            let checked =
+                Checked { files: contents.files.len(), bytes: contents.bytes(), ignored: contents.ignored };
+            report(&checked, output.output, || {
+                format!("{} is sound: {} files, {} bytes", path.display(), checked.files, checked.bytes)
+            })
         }
     }
 }
 
 fn check(path: &Path) -> Result<archive::Contents, CliError> {
-    let file = File::open(path).map_err(|source| ObjectsError::File { action: "read", path: path.to_owned(), source })?;
+    let file = File::open(path).map_err(|source| ObjectsError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
     Ok(archive::read(&path.display().to_string(), file, None)?)
 }
 
 /// Prose to stderr and the line that `collect` reads to stdout; with `-o`, only the data.
-fn report(result: &impl Serialize, format: Option<OutputFormat>, prose: impl Fn() -> String) -> Result<(), CliError> {
+fn report(
+    result: &impl Serialize,
+    format: Option<OutputFormat>,
+    prose: impl Fn() -> String,
+) -> Result<(), CliError> {
     if format.is_some() {
         return print_data(result, format);
     }
@@ -116,7 +145,9 @@ struct Resolved {
 impl From<StoreArgs> for Resolved {
     fn from(args: StoreArgs) -> Self {
         let or_env = |given: Option<String>, name: &str| {
-            let env = |prefix: &str| std::env::var(format!("{prefix}OBJECT_STORE_{name}")).ok().filter(|v| !v.is_empty());
+            let env = |prefix: &str| {
+                std::env::var(format!("{prefix}OBJECT_STORE_{name}")).ok().filter(|v| !v.is_empty())
+            };
             given.or_else(|| env("SDG_")).or_else(|| env(""))
         };
         Self {
@@ -134,8 +165,10 @@ impl From<StoreArgs> for Resolved {
 
 impl Resolved {
     fn options(&self) -> Result<StoreOptions, CliError> {
-        let needed = [("bucket", &self.bucket), ("access-key", &self.access_key), ("secret-key", &self.secret_key)];
-        let missing: Vec<_> = needed.iter().filter(|(_, v)| v.is_none()).map(|(n, _)| format!("--object-store-{n}")).collect();
+        let needed =
+            [("bucket", &self.bucket), ("access-key", &self.access_key), ("secret-key", &self.secret_key)];
+        let missing: Vec<_> =
+            needed.iter().filter(|(_, v)| v.is_none()).map(|(n, _)| format!("--object-store-{n}")).collect();
         if !missing.is_empty() {
             return Err(CliError::usage(format!("missing {}", missing.join(", ")))
                 .hint("give the options, or their environment variables (see --help)"));
@@ -153,8 +186,9 @@ impl Resolved {
     }
 
     fn data_key(&self) -> Result<String, CliError> {
-        self.key
-            .clone()
-            .ok_or_else(|| CliError::usage("missing --object-store-data-key").hint("give the key of the object in the bucket"))
+        self.key.clone().ok_or_else(|| {
+            CliError::usage("missing --object-store-data-key")
+                .hint("give the key of the object in the bucket")
+        })
     }
 }

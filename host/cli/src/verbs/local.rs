@@ -62,7 +62,10 @@ async fn serve(port: u16, state: LocalState) -> Result<(), CliError> {
     let failed = |e: ilab_local::LocalError| CliError::from_error(exit::CLUSTER, &e);
     let served = local.serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.map_err(failed)?;
     println!("http://{}", served.address());
-    eprintln!("serving the embedded cluster; kubectl --server http://{} get pods; ctrl-C ends it", served.address());
+    eprintln!(
+        "serving the embedded cluster; kubectl --server http://{} get pods; ctrl-C ends it",
+        served.address()
+    );
     tokio::signal::ctrl_c().await.map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
     local.shutdown().await.map_err(failed)
 }

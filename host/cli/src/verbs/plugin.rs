@@ -1,7 +1,7 @@
 //! `plugin build|inspect|render`: a stage author's tools.
 
 use crate::args::{OutputFormat, PluginVerb};
-use crate::load::{host, load, read_yaml};
+use crate::load::{host, read_yaml};
 use crate::report::{print_data, write_documents};
 use crate::{CliError, exit};
 use ilab_core::contract::{BoundCredential, BoundKey, BoundVolume, Context, Descriptor, KeyHolder};
@@ -32,8 +32,11 @@ fn build(folder: &Path, file: Option<PathBuf>) -> Result<(), CliError> {
     let file = match file {
         Some(file) => file,
         None => {
-            let whole = folder.canonicalize().map_err(|e| CliError::usage(format!("{}: {e}", folder.display())))?;
-            let name = whole.file_name().ok_or_else(|| CliError::usage(format!("{} has no name", folder.display())))?;
+            let whole =
+                folder.canonicalize().map_err(|e| CliError::usage(format!("{}: {e}", folder.display())))?;
+            let name = whole
+                .file_name()
+                .ok_or_else(|| CliError::usage(format!("{} has no name", folder.display())))?;
             whole.join(name).with_extension("wasm")
         }
     };
@@ -72,11 +75,15 @@ fn render(
     let names = || offers.iter().map(|d| d.name.to_string()).collect::<Vec<_>>().join(", ");
     let descriptor = match stage {
         Some(stage) => offers.iter().find(|d| d.name.as_str() == stage).ok_or_else(|| {
-            CliError::usage(format!("{} offers no stage {stage:?}", file.display())).hint(format!("it offers {}", names()))
+            CliError::usage(format!("{} offers no stage {stage:?}", file.display()))
+                .hint(format!("it offers {}", names()))
         })?,
         None => match offers.as_slice() {
             [one] => one,
-            _ => return Err(CliError::usage(format!("{} offers several stages", file.display())).hint(format!("name one of {}", names()))),
+            _ => {
+                return Err(CliError::usage(format!("{} offers several stages", file.display()))
+                    .hint(format!("name one of {}", names())));
+            }
         },
     };
     let context = match context {
@@ -113,7 +120,8 @@ fn load_alone(file: &Path) -> Result<Alone, CliError> {
 /// claim of the logical name for each credential and volume.
 fn sample_context(descriptor: &Descriptor, set: &[String]) -> Result<Context, CliError> {
     let sets = set.iter().map(|s| format!("{}.{s}", descriptor.name)).collect();
-    let resolved = resolve(&[descriptor], &Given { sets, ..Given::default() }).map_err(|e| CliError::all(exit::USAGE, e))?;
+    let resolved = resolve(&[descriptor], &Given { sets, ..Given::default() })
+        .map_err(|e| CliError::all(exit::USAGE, e))?;
     let parameters = resolved.into_values().next().map(|r| r.values).unwrap_or_default();
     let run = RunId::new("ilab").map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
     let inputs: Map<String, Value> = descriptor

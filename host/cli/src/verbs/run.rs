@@ -9,7 +9,9 @@ use ilab_core::graph::Offer;
 use ilab_core::guard::{Level, Policy};
 use ilab_core::names::{RunId, StageName};
 use ilab_core::parameters::{Given, parse_values, resolve_selected};
-use ilab_engine::{ClaimOptions, EngineError, Event, Exit, Outcome, PlannedStage, RunOptions, RunRequest, Runner, plan_all};
+use ilab_engine::{
+    ClaimOptions, EngineError, Event, Exit, Outcome, PlannedStage, RunOptions, RunRequest, Runner, plan_all,
+};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -22,8 +24,9 @@ use tokio::sync::mpsc;
 pub fn run(args: &RunArgs, loaded: Loaded, flags: &StageFlags, matches: &ArgMatches) -> Result<(), CliError> {
     args.retired.check()?;
     if matches.subcommand_name() == Some("sdg") {
-        return Err(CliError::usage("`run sdg` generated data, which is no part of this workflow")
-            .hint("generate the data beforehand, upload it with `ilab-host data upload`, and run `ilab-host run`"));
+        return Err(CliError::usage("`run sdg` generated data, which is no part of this workflow").hint(
+            "generate the data beforehand, upload it with `ilab-host data upload`, and run `ilab-host run`",
+        ));
     }
     let request = request(args, &loaded, flags, matches)?;
     if args.dry_run.is_some() {
@@ -80,7 +83,12 @@ async fn carry_out(args: &RunArgs, loaded: Loaded, mut request: RunRequest) -> R
     }
 }
 
-fn request(args: &RunArgs, loaded: &Loaded, flags: &StageFlags, matches: &ArgMatches) -> Result<RunRequest, CliError> {
+fn request(
+    args: &RunArgs,
+    loaded: &Loaded,
+    flags: &StageFlags,
+    matches: &ArgMatches,
+) -> Result<RunRequest, CliError> {
     let name = args.resume.as_ref().unwrap_or(&args.run);
     let run = RunId::new(name.as_str()).map_err(|e| CliError::from_error(exit::USAGE, &e))?;
     let offers: Vec<Offer> = loaded.pipeline.stages().to_vec();
@@ -101,9 +109,15 @@ fn request(args: &RunArgs, loaded: &Loaded, flags: &StageFlags, matches: &ArgMat
         }
         None => None,
     };
-    let given = Given { values_file, env: flags.env(&loaded.pipeline), flags: flags.given(matches), sets: args.set.clone() };
+    let given = Given {
+        values_file,
+        env: flags.env(&loaded.pipeline),
+        flags: flags.given(matches),
+        sets: args.set.clone(),
+    };
     let descriptors: Vec<_> = offers.iter().map(|o| &o.descriptor).collect();
-    let parameters = resolve_selected(&descriptors, &selected, &given).map_err(|e| CliError::all(exit::USAGE, e))?;
+    let parameters =
+        resolve_selected(&descriptors, &selected, &given).map_err(|e| CliError::all(exit::USAGE, e))?;
     let mut needed: Vec<String> = offers
         .iter()
         .filter(|o| selected.contains(o.name()))

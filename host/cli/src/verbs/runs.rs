@@ -37,8 +37,9 @@ fn cluster_error(error: ClusterError) -> CliError {
 }
 
 fn read(stored: &StoredRecord) -> Result<RunRecord, CliError> {
-    RunRecord::from_json(&stored.text)
-        .map_err(|e| CliError::new(exit::CLUSTER, format!("the record of run {}: {}", stored.run, crate::error::chain(&e))))
+    RunRecord::from_json(&stored.text).map_err(|e| {
+        CliError::new(exit::CLUSTER, format!("the record of run {}: {}", stored.run, crate::error::chain(&e)))
+    })
 }
 
 async fn find(cluster: &Cluster, name: &str) -> Result<StoredRecord, CliError> {
@@ -86,7 +87,11 @@ fn summary(record: &RunRecord) -> &'static str {
         "running"
     } else if any(StageState::Cancelled) {
         "cancelled"
-    } else if record.pipeline.keys().all(|name| record.stages.get(name).is_some_and(|s| s.state == StageState::Succeeded)) {
+    } else if record
+        .pipeline
+        .keys()
+        .all(|name| record.stages.get(name).is_some_and(|s| s.state == StageState::Succeeded))
+    {
         "succeeded"
     } else {
         "partial"
@@ -127,7 +132,9 @@ fn word(state: StageState) -> &'static str {
 
 fn took(stage: &StageRecord) -> String {
     match (stage.started, stage.finished) {
-        (Some(started), Some(finished)) => format!(" in {:.0} s", finished.duration_since(started).as_secs_f64()),
+        (Some(started), Some(finished)) => {
+            format!(" in {:.0} s", finished.duration_since(started).as_secs_f64())
+        }
         _ => String::new(),
     }
 }
@@ -141,6 +148,9 @@ async fn delete(cluster: &Cluster, name: &str) -> Result<(), CliError> {
             eprintln!("run {} is deleted, with all that it created", stored.run);
             Ok(())
         }
-        Deleted::Another => Err(CliError::new(exit::RUN_STATE, format!("run {} was replaced by another of its name just now", stored.run))),
+        Deleted::Another => Err(CliError::new(
+            exit::RUN_STATE,
+            format!("run {} was replaced by another of its name just now", stored.run),
+        )),
     }
 }

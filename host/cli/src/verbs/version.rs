@@ -12,7 +12,9 @@ use serde_json::json;
 pub fn run(format: Option<OutputFormat>) -> Result<(), CliError> {
     let (host, contract) = (env!("CARGO_PKG_VERSION"), ilab_wasm::WIT_VERSION);
     match format {
-        Some(_) => print_data(&json!({"host": host, "contract": format!("ilab:pipeline@{contract}")}), format),
+        Some(_) => {
+            print_data(&json!({"host": host, "contract": format!("ilab:pipeline@{contract}")}), format)
+        }
         None => write_out(&format!("ilab-host {host}\nstage contract ilab:pipeline@{contract}\n")),
     }
 }
