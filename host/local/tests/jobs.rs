@@ -20,7 +20,9 @@ fn job(name: &str, script: &str, spec: Value, pod_spec: Value) -> Value {
 
 fn finished<K: serde::Serialize>(object: Option<&K>) -> bool {
     let ends = ["Complete=True", "Failed=True", "Succeeded=True"];
-    object.is_some_and(|object| conditions(object).iter().any(|one| ends.iter().any(|end| one.starts_with(end))))
+    object.is_some_and(|object| {
+        conditions(object).iter().any(|one| ends.iter().any(|end| one.starts_with(end)))
+    })
 }
 
 async fn run(cluster: &Cluster, name: &str, manifest: Value) -> Job {
@@ -36,11 +38,22 @@ async fn pods_of(cluster: &Cluster, label: &str) -> Vec<Pod> {
 async fn a_job_completes_with_upstreams_conditions() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = Cluster::open(dir.path()).await;
-    let job = run(&cluster, "well", job("well", "true", json!({"completions": 3, "parallelism": 2}), json!({}))).await;
-    assert_eq!(conditions(&job), ["SuccessCriteriaMet=True/CompletionsReached", "Complete=True/CompletionsReached"]);
+    let job =
+        run(&cluster, "well", job("well", "true", json!({"completions": 3, "parallelism": 2}), json!({})))
+            .await;
+    assert_eq!(
+        conditions(&job),
+        ["SuccessCriteriaMet=True/CompletionsReached", "Complete=True/CompletionsReached"]
+    );
     let status = json(&job)["status"].clone();
-    assert_eq!((status["succeeded"].as_i64(), status["failed"].as_i64(), status["ready"].as_i64()), (Some(3), None, Some(0)));
-    assert!(status["startTime"].is_string() && status["completionTime"].is_string() && status["active"].is_null(), "{status}");
+    assert_eq!(
+        (status["succeeded"].as_i64(), status["failed"].as_i64(), status["ready"].as_i64()),
+        (Some(3), None, Some(0))
+    );
+    assert!(
+        status["startTime"].is_string() && status["completionTime"].is_string() && status["active"].is_null(),
+        "{status}"
+    );
     assert_eq!(pods_of(&cluster, "job-name=well").await.len(), 3);
     cluster.kill().await;
 }
@@ -50,14 +63,21 @@ async fn a_backoff_limit_is_reached_by_failed_pods_and_by_restarts() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = Cluster::open(dir.path()).await;
     let failed = run(&cluster, "never", job("never", "exit 1", json!({"backoffLimit": 2}), json!({}))).await;
-    assert_eq!(conditions(&failed), ["FailureTarget=True/BackoffLimitExceeded", "Failed=True/BackoffLimitExceeded"]);
+    assert_eq!(
+        conditions(&failed),
+        ["FailureTarget=True/BackoffLimitExceeded", "Failed=True/BackoffLimitExceeded"]
+    );
     assert_eq!(json(&failed).pointer("/status/failed").unwrap(), 3);
     assert_eq!(pods_of(&cluster, "job-name=never").await.len(), 3);
     assert!(json(&failed).pointer("/status/completionTime").is_none());
 
     let policy = json!({"restartPolicy": "OnFailure"});
-    let failed = run(&cluster, "restarts", job("restarts", "exit 1", json!({"backoffLimit": 2}), policy)).await;
-    assert_eq!(conditions(&failed), ["FailureTarget=True/BackoffLimitExceeded", "Failed=True/BackoffLimitExceeded"]);
+    let failed =
+        run(&cluster, "restarts", job("restarts", "exit 1", json!({"backoffLimit": 2}), policy)).await;
+    assert_eq!(
+        conditions(&failed),
+        ["FailureTarget=True/BackoffLimitExceeded", "Failed=True/BackoffLimitExceeded"]
+    );
     cluster.kill().await;
 }
 
@@ -69,14 +89,18 @@ async fn a_crash_loop_is_said_while_it_is_one() {
     let pod = wait(cluster.pods(), "loop", |pod| {
         pod.is_some_and(|pod| {
             let state = json(pod).pointer("/status/containerStatuses/0").cloned().unwrap_or_default();
-            state["restartCount"].as_i64() >= Some(2) && state["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+            state["restartCount"].as_i64() >= Some(2)
+                && state["state"]["waiting"]["reason"] == "CrashLoopBackOff"
         })
     })
     .await
     .unwrap();
     let state = json(&pod).pointer("/status/containerStatuses/0").unwrap().clone();
     assert_eq!(state["lastState"]["terminated"]["exitCode"], 5);
-    assert!(state["state"]["waiting"]["message"].as_str().unwrap().contains("restarting failed container=main"), "{state}");
+    assert!(
+        state["state"]["waiting"]["message"].as_str().unwrap().contains("restarting failed container=main"),
+        "{state}"
+    );
     assert_eq!(support::phase(&pod), "Running");
     cluster.pods().delete("loop", &DeleteParams::default()).await.unwrap();
     wait(cluster.pods(), "loop", |pod| pod.is_none()).await;
@@ -87,11 +111,14 @@ async fn a_crash_loop_is_said_while_it_is_one() {
 async fn deadlines_suspension_indexes_and_time_to_live() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = Cluster::open(dir.path()).await;
-    let late = run(&cluster, "late", job("late", "sleep 1000", json!({"activeDeadlineSeconds": 1}), json!({}))).await;
+    let late =
+        run(&cluster, "late", job("late", "sleep 1000", json!({"activeDeadlineSeconds": 1}), json!({})))
+            .await;
     assert_eq!(conditions(&late), ["FailureTarget=True/DeadlineExceeded", "Failed=True/DeadlineExceeded"]);
 
     cluster.create::<Job>(job("held", "true", json!({"suspend": true}), json!({}))).await;
-    let held = wait(cluster.jobs(), "held", |job| job.is_some_and(|job| !conditions(job).is_empty())).await.unwrap();
+    let held =
+        wait(cluster.jobs(), "held", |job| job.is_some_and(|job| !conditions(job).is_empty())).await.unwrap();
     assert_eq!(conditions(&held), ["Suspended=True/JobSuspended"]);
     assert!(pods_of(&cluster, "job-name=held").await.is_empty());
     let patch = Patch::Merge(json!({"spec": {"suspend": false}}));
@@ -100,9 +127,11 @@ async fn deadlines_suspension_indexes_and_time_to_live() {
     assert_eq!(conditions(&held)[0], "Suspended=False/JobResumed");
 
     let spec = json!({"completions": 3, "parallelism": 3, "completionMode": "Indexed"});
-    let indexed = run(&cluster, "indexed", job("indexed", "echo $JOB_COMPLETION_INDEX", spec, json!({}))).await;
+    let indexed =
+        run(&cluster, "indexed", job("indexed", "echo $JOB_COMPLETION_INDEX", spec, json!({}))).await;
     assert_eq!(json(&indexed).pointer("/status/completedIndexes").unwrap(), "0-2");
-    let mut said: Vec<_> = pods_of(&cluster, "job-name=indexed").await.iter().map(|pod| cluster.log(pod, "main", 0)).collect();
+    let mut said: Vec<_> =
+        pods_of(&cluster, "job-name=indexed").await.iter().map(|pod| cluster.log(pod, "main", 0)).collect();
     said.sort();
     assert_eq!(said, ["0\n", "1\n", "2\n"]);
 
@@ -139,7 +168,9 @@ async fn what_does_not_fit_is_unschedulable_as_on_a_cluster() {
     let cluster = Cluster::open(dir.path()).await;
     let gpu = json!({"main": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}});
     cluster.create::<Pod>(pod("gpu", "true", gpu)).await;
-    let scheduled = |pod: Option<&Pod>| pod.is_some_and(|pod| conditions(pod).iter().any(|one| one.starts_with("PodScheduled")));
+    let scheduled = |pod: Option<&Pod>| {
+        pod.is_some_and(|pod| conditions(pod).iter().any(|one| one.starts_with("PodScheduled")))
+    };
     let pod = wait(cluster.pods(), "gpu", scheduled).await.unwrap();
     assert_eq!(conditions(&pod), ["PodScheduled=False/Unschedulable"]);
     let message = json(&pod).pointer("/status/conditions/0/message").unwrap().as_str().unwrap().to_owned();
@@ -182,7 +213,10 @@ async fn dependents_go_with_their_owner_in_the_way_that_was_asked_for() {
     }
     // A running Job's pod is ended, not forgotten.
     cluster.create::<Job>(job("running", "sleep 1000", json!({}), json!({}))).await;
-    wait(cluster.jobs(), "running", |job| job.is_some_and(|job| json(job).pointer("/status/ready") == Some(&json!(1)))).await;
+    wait(cluster.jobs(), "running", |job| {
+        job.is_some_and(|job| json(job).pointer("/status/ready") == Some(&json!(1)))
+    })
+    .await;
     cluster.jobs().delete("running", &DeleteParams::foreground()).await.unwrap();
     wait(cluster.jobs(), "running", |job| job.is_none()).await;
     assert!(pods_of(&cluster, "job-name=running").await.is_empty());
@@ -233,8 +267,13 @@ async fn a_training_job_runs_a_pod_a_rank_with_the_operators_environment() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = Cluster::open(dir.path()).await;
     // Every rank waits for the master's name, which it must find without a network.
-    let script = "while read ip name; do [ \"$name\" = \"$MASTER_ADDR\" ] && echo master $ip; done < /etc/hosts; env";
-    let job = train(&cluster, training("t", script, "OnFailure", json!({"cleanPodPolicy": "None", "backoffLimit": 3}))).await;
+    let script =
+        "while read ip name; do [ \"$name\" = \"$MASTER_ADDR\" ] && echo master $ip; done < /etc/hosts; env";
+    let job = train(
+        &cluster,
+        training("t", script, "OnFailure", json!({"cleanPodPolicy": "None", "backoffLimit": 3})),
+    )
+    .await;
     let shown = conditions(&job);
     assert_eq!(shown.first().unwrap(), "Created=True/PyTorchJobCreated");
     assert_eq!(shown.last().unwrap(), "Succeeded=True/PyTorchJobSucceeded");
@@ -284,12 +323,15 @@ async fn training_jobs_fail_and_clean_up_as_their_policies_say() {
     wait(cluster.pods(), "loop-master-0", |pod| pod.is_none()).await;
 
     let script = "[ $ROLE = master ] || sleep 1000";
-    let job = train(&cluster, training("clean", script, "OnFailure", json!({"cleanPodPolicy": "Running"}))).await;
+    let job =
+        train(&cluster, training("clean", script, "OnFailure", json!({"cleanPodPolicy": "Running"}))).await;
     assert_eq!(conditions(&job).last().unwrap(), "Succeeded=True/PyTorchJobSucceeded");
     wait(cluster.pods(), "clean-worker-0", |pod| pod.is_none()).await;
     assert_eq!(support::phase(&cluster.pods().get("clean-master-0").await.unwrap()), "Succeeded");
 
-    let late = train(&cluster, training("late", "sleep 1000", "OnFailure", json!({"activeDeadlineSeconds": 1}))).await;
+    let late =
+        train(&cluster, training("late", "sleep 1000", "OnFailure", json!({"activeDeadlineSeconds": 1})))
+            .await;
     let last = late.data["status"]["conditions"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last["message"], "Job late has failed because it was active longer than specified deadline");
     cluster.kill().await;
@@ -301,7 +343,10 @@ async fn a_job_goes_on_after_the_host_was_killed() {
     let cluster = Cluster::open(dir.path()).await;
     let spec = json!({"completions": 2, "parallelism": 1});
     cluster.create::<Job>(job("two", "sleep 0.3; echo ran", spec, json!({}))).await;
-    wait(cluster.jobs(), "two", |job| job.is_some_and(|job| json(job).pointer("/status/succeeded") == Some(&json!(1)))).await;
+    wait(cluster.jobs(), "two", |job| {
+        job.is_some_and(|job| json(job).pointer("/status/succeeded") == Some(&json!(1)))
+    })
+    .await;
     cluster.kill().await;
     let cluster = Cluster::open(dir.path()).await;
     let job = wait(cluster.jobs(), "two", finished).await.unwrap();
@@ -326,7 +371,10 @@ async fn latency() {
         times.push(begun.elapsed());
     }
     times.sort();
-    println!("pod `true`, create to Succeeded: median {:?}, best {:?}, worst {:?}", times[10], times[0], times[19]);
+    println!(
+        "pod `true`, create to Succeeded: median {:?}, best {:?}, worst {:?}",
+        times[10], times[0], times[19]
+    );
     let begun = std::time::Instant::now();
     for at in 0..6 {
         run(&cluster, &format!("j{at}"), job(&format!("j{at}"), "true", json!({}), json!({}))).await;

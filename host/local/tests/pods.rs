@@ -24,7 +24,10 @@ async fn exit_codes_output_and_messages() {
     cluster.pod("badly", "echo why > /dev/termination-log; exit 42", json!({})).await;
     let pod = json(&cluster.ended("badly").await);
     let end = status(&pod, "/state/terminated");
-    assert_eq!((end["exitCode"].as_i64(), end["reason"].as_str(), end["message"].as_str()), (Some(42), Some("Error"), Some("why\n")));
+    assert_eq!(
+        (end["exitCode"].as_i64(), end["reason"].as_str(), end["message"].as_str()),
+        (Some(42), Some("Error"), Some("why\n"))
+    );
     assert_eq!(pod.pointer("/status/phase").unwrap(), "Failed");
 
     // `$$$$` is the shell's `$$`.
@@ -49,17 +52,23 @@ async fn a_container_is_alone_and_has_no_more_than_it_needs() {
         env";
     let (phase, log) = cluster.run("alone", script, json!({})).await;
     assert_eq!(phase, "Succeeded", "{log}");
-    for line in ["0", "alone", "1", "CapEff: 0000000000000000", "NoNewPrivs: 1", "HOME=/root", "HOSTNAME=alone"] {
+    for line in
+        ["0", "alone", "1", "CapEff: 0000000000000000", "NoNewPrivs: 1", "HOME=/root", "HOSTNAME=alone"]
+    {
         assert!(log.lines().any(|found| found == line), "{line} is missing:\n{log}");
     }
     assert!(!log.contains("WRITABLE") && !log.contains("CARGO"), "{log}");
     // Nothing that the host or the sandbox had open is: input, output, error, and the folder that ls reads.
     let (_, log) = cluster.run("open", "exec ls /proc/self/fd", json!({})).await;
     assert_eq!(log, "0\n1\n2\n3\n");
-    let (_, log) = cluster.run("first", "exec sh -c 'echo $PPID; read pid rest < /proc/self/stat; echo $pid'", json!({})).await;
+    let (_, log) = cluster
+        .run("first", "exec sh -c 'echo $PPID; read pid rest < /proc/self/stat; echo $pid'", json!({}))
+        .await;
     assert_eq!(log, "0\n1\n");
 
-    let (phase, log) = cluster.run("user", "id -u; id -g; echo $HOME", json!({"securityContext": {"runAsUser": 1234}})).await;
+    let (phase, log) = cluster
+        .run("user", "id -u; id -g; echo $HOME", json!({"securityContext": {"runAsUser": 1234}}))
+        .await;
     assert_eq!((phase.as_str(), log.as_str()), ("Succeeded", "1234\n1234\n/home/guest\n"));
     cluster.kill().await;
 }
@@ -97,7 +106,9 @@ async fn init_containers_run_in_order_and_a_failing_one_ends_the_pod() {
 async fn environment_secrets_config_maps_and_the_downward_api() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = Cluster::open(dir.path()).await;
-    cluster.create::<ConfigMap>(json!({"metadata": {"name": "conf"}, "data": {"plain": "one", "b": "two"}})).await;
+    cluster
+        .create::<ConfigMap>(json!({"metadata": {"name": "conf"}, "data": {"plain": "one", "b": "two"}}))
+        .await;
     cluster.create::<Secret>(json!({"metadata": {"name": "key"}, "stringData": {"token": "s3cret"}})).await;
     let more = json!({
         "volumes": [
@@ -126,7 +137,8 @@ async fn environment_secrets_config_maps_and_the_downward_api() {
     assert!(log.starts_with("s3cret $(NONE) $(TOKEN)\ntold-two\nones3cret\nunset\n"), "{log}");
     assert!(log.contains("read-only\n"), "{log}");
     // The environment, which holds the secret, is not kept.
-    let uid = json(&cluster.pods().get("told").await.unwrap())["metadata"]["uid"].as_str().unwrap().to_owned();
+    let uid =
+        json(&cluster.pods().get("told").await.unwrap())["metadata"]["uid"].as_str().unwrap().to_owned();
     wait_gone(&cluster.state.join("pods").join(uid).join("spec.json"));
     cluster.kill().await;
 }
@@ -157,12 +169,18 @@ async fn what_is_missing_is_named_and_the_pod_starts_when_it_comes() {
     };
     let env = json!({"main": {"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "a"}}}]}});
     cluster.pod("config", "echo $A", env).await;
-    wait(cluster.pods(), "config", waiting("CreateContainerConfigError", "configmap \"late\" not found")).await;
+    wait(cluster.pods(), "config", waiting("CreateContainerConfigError", "configmap \"late\" not found"))
+        .await;
     cluster.create::<ConfigMap>(json!({"metadata": {"name": "late"}, "data": {"a": "here"}})).await;
     assert_eq!(phase(&cluster.ended("config").await), "Succeeded");
 
     cluster.pod("image", "true", json!({"main": {"image": "quay.io/late/image:1"}})).await;
-    wait(cluster.pods(), "image", waiting("ErrImageNeverPull", "ilab-host local image import quay.io/late/image:1")).await;
+    wait(
+        cluster.pods(),
+        "image",
+        waiting("ErrImageNeverPull", "ilab-host local image import quay.io/late/image:1"),
+    )
+    .await;
     let images = ImageStore::open(cluster.state.join("images")).unwrap();
     images.import("quay.io/late/image:1", &ImageSource::Folder(support::rootfs().to_owned()), None).unwrap();
     assert_eq!(phase(&cluster.ended("image").await), "Succeeded");
@@ -202,7 +220,13 @@ async fn a_claim_is_shared_and_nothing_in_it_leads_out() {
     };
     let script = "mkdir /data/sub; echo kept > /data/sub/file; ls -l /data | head -0; ln -s /etc /data/out 2>/dev/null; true";
     assert_eq!(cluster.run("writer", script, mount(json!({}))).await.0, "Succeeded");
-    let (_, log) = cluster.run("reader", "cat /data/sub/file; touch /data/x || echo read-only", mount(json!({"readOnly": true}))).await;
+    let (_, log) = cluster
+        .run(
+            "reader",
+            "cat /data/sub/file; touch /data/x || echo read-only",
+            mount(json!({"readOnly": true})),
+        )
+        .await;
     assert!(log.starts_with("kept\n") && log.ends_with("read-only\n"), "{log}");
     let (_, log) = cluster.run("part", "cat /data/file; ls /data", mount(json!({"subPath": "sub"}))).await;
     assert_eq!(log, "kept\nfile\n");
@@ -231,7 +255,9 @@ async fn deletion_grants_grace_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = Cluster::open(dir.path()).await;
     let more = json!({"terminationGracePeriodSeconds": 30});
-    cluster.pod("polite", "trap 'echo bye; exit 0' TERM; echo up; while true; do sleep 0.05; done", more).await;
+    cluster
+        .pod("polite", "trap 'echo bye; exit 0' TERM; echo up; while true; do sleep 0.05; done", more)
+        .await;
     let pod = cluster.running("polite").await;
     // Before the trap is set, the first process of a container does not hear SIGTERM: so it is on a cluster.
     cluster.said(&pod, "up\n").await;
@@ -271,7 +297,8 @@ async fn a_killed_host_finds_its_pods_again_and_runs_none_twice() {
     let pod = cluster.running("goes-on").await;
     assert_eq!(pod.metadata.uid.as_deref(), Some(uid.as_str()));
     // A second shim for it is refused.
-    let second = Command::new(&support::shim_command()[0]).arg(&folder).stdin(Stdio::null()).output().unwrap();
+    let second =
+        Command::new(&support::shim_command()[0]).arg(&folder).stdin(Stdio::null()).output().unwrap();
     assert_eq!(second.status.code(), Some(3), "{second:?}");
     std::fs::write(folder.join("volumes/go/go"), "x").unwrap();
     let pod = json(&cluster.ended("goes-on").await);
@@ -311,7 +338,8 @@ async fn a_killed_shim_takes_its_pod_with_it_and_the_pod_is_lost() {
             let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
             let line = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
             if line.contains("ilab-local-shim") && line.contains(&*folder.to_string_lossy()) {
-                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+                    .unwrap();
             }
         }
     };
@@ -327,7 +355,8 @@ async fn a_killed_shim_takes_its_pod_with_it_and_the_pod_is_lost() {
     assert!(status(&pod, "/state/terminated/message").as_str().unwrap().contains("lost"));
     let alive = || {
         std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-            std::fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains(&format!("sleep\0{length}")))
+            std::fs::read_to_string(entry.path().join("cmdline"))
+                .is_ok_and(|line| line.contains(&format!("sleep\0{length}")))
         })
     };
     assert!(!alive(), "the container outlived its shim");
@@ -337,10 +366,16 @@ async fn a_killed_shim_takes_its_pod_with_it_and_the_pod_is_lost() {
     cluster.ended("early").await;
     assert!(!alive(), "the container outlived its shim");
 
-    cluster.pod("again", "[ -e /v/x ] && exit 0; touch /v/x; sleep 98764", json!({
-        "restartPolicy": "OnFailure", "volumes": [{"name": "v", "emptyDir": {}}],
-        "main": {"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
-    })).await;
+    cluster
+        .pod(
+            "again",
+            "[ -e /v/x ] && exit 0; touch /v/x; sleep 98764",
+            json!({
+                "restartPolicy": "OnFailure", "volumes": [{"name": "v", "emptyDir": {}}],
+                "main": {"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+            }),
+        )
+        .await;
     let uid = cluster.running("again").await.metadata.uid.unwrap();
     let mark = cluster.state.join("pods").join(&uid).join("volumes/v/x");
     while !mark.exists() {

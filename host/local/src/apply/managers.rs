@@ -24,8 +24,11 @@ impl Who {
     }
 
     pub(super) fn describe(&self) -> String {
-        let subresource =
-            if self.subresource.is_empty() { String::new() } else { format!(" with subresource {:?}", self.subresource) };
+        let subresource = if self.subresource.is_empty() {
+            String::new()
+        } else {
+            format!(" with subresource {:?}", self.subresource)
+        };
         format!("{:?}{subresource} using {}", self.manager, self.api_version)
     }
 }

@@ -92,7 +92,11 @@ impl Patch {
             Self::Merge(patch) => merge(&mut object, patch),
             Self::Strategic(patch) => strategic(shape, &mut object, patch, "")?,
         }
-        if object.is_object() { Ok(object) } else { Err(PatchError::Failed("the result is not an object".into())) }
+        if object.is_object() {
+            Ok(object)
+        } else {
+            Err(PatchError::Failed("the result is not an object".into()))
+        }
     }
 }
 
@@ -206,7 +210,9 @@ fn strategic_list(shape: &Shape, into: &mut Value, items: &[Value], field: &str)
             if item["$patch"] == "replace" {
                 continue;
             }
-            return Err(PatchError::Failed(format!("map: {item} does not contain declared merge key: {key}")));
+            return Err(PatchError::Failed(format!(
+                "map: {item} does not contain declared merge key: {key}"
+            )));
         };
         if item["$patch"] == "delete" {
             list.retain(|old| old.get(key) != Some(name));
@@ -223,7 +229,11 @@ fn strategic_list(shape: &Shape, into: &mut Value, items: &[Value], field: &str)
 
 /// The container of the last step of a pointer, and that step.
 fn parent<'a>(object: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), PatchError> {
-    let gone = || PatchError::Failed(format!("the server rejected our request due to an error in our request: path {path:?} is not there"));
+    let gone = || {
+        PatchError::Failed(format!(
+            "the server rejected our request due to an error in our request: path {path:?} is not there"
+        ))
+    };
     let (parent, last) = path.rsplit_once('/').ok_or_else(gone)?;
     let parent = object.pointer_mut(parent).ok_or_else(gone)?;
     Ok((parent, last.replace("~1", "/").replace("~0", "~")))

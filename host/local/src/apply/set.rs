@@ -169,7 +169,8 @@ impl Set {
         let mut fields = Map::new();
         for (step, node) in &self.steps {
             let mut below = node.below.write();
-            if node.member && !node.below.is_empty()
+            if node.member
+                && !node.below.is_empty()
                 && let Value::Object(below) = &mut below
             {
                 below.shift_insert(0, ".".to_owned(), Value::Object(Map::new()));

@@ -35,7 +35,9 @@ pub(super) fn name(kind: &ListKind, item: &Value) -> Result<Step, String> {
                     // The one key that upstream's schemas have a default for.
                     _ if key == "protocol" => made.insert("protocol", Value::from("TCP")),
                     _ => {
-                        return Err(format!("element 0: associative list with keys has an element that omits key field {key:?} (and doesn't have default value)"));
+                        return Err(format!(
+                            "element 0: associative list with keys has an element that omits key field {key:?} (and doesn't have default value)"
+                        ));
                     }
                 };
             }
@@ -47,11 +49,7 @@ pub(super) fn name(kind: &ListKind, item: &Value) -> Result<Step, String> {
 
 /// The items of a list by name, in order. Of items without a name, which only old objects have, none.
 fn named<'a>(kind: &ListKind, list: &'a Value) -> Vec<(Step, &'a Value)> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|item| Some((name(kind, item).ok()?, item)))
-        .collect()
+    list.as_array().into_iter().flatten().filter_map(|item| Some((name(kind, item).ok()?, item))).collect()
 }
 
 /// Checks that the items of every list that is merged have names of their own.
@@ -147,7 +145,10 @@ fn child(shape: &Shape, step: Step, old: Option<&Value>, new: Option<&Value>, in
         (Some(old), Some(new)) if old == new => {}
         (Some(old), Some(new)) => {
             let whole = matches!(view(shape), View::Whole)
-                || !matches!((old, new), (Value::Object(_), Value::Object(_)) | (Value::Array(_), Value::Array(_)));
+                || !matches!(
+                    (old, new),
+                    (Value::Object(_), Value::Object(_)) | (Value::Array(_), Value::Array(_))
+                );
             if whole {
                 into.changed.insert(step);
             } else {
@@ -265,7 +266,11 @@ fn remove(shape: &Shape, value: &mut Value, step: &Step) {
     }
 }
 
-fn step_into<'a, 'v>(shape: &'a Shape, value: &'v mut Value, step: &Step) -> Option<(&'a Shape, &'v mut Value)> {
+fn step_into<'a, 'v>(
+    shape: &'a Shape,
+    value: &'v mut Value,
+    step: &Step,
+) -> Option<(&'a Shape, &'v mut Value)> {
     match (view(shape), value, step) {
         (View::Object(_), Value::Object(fields), Step::Field(name)) => {
             Some((shape.field(name)?, fields.get_mut(name)?))

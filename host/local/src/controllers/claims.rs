@@ -25,7 +25,11 @@ struct Ctx {
 }
 
 pub(super) async fn run(client: Client, state: PathBuf) {
-    let ctx = Arc::new(Ctx { events: Recorder::new(client.clone(), "ilab-host-provisioner"), client: client.clone(), state });
+    let ctx = Arc::new(Ctx {
+        events: Recorder::new(client.clone(), "ilab-host-provisioner"),
+        client: client.clone(),
+        state,
+    });
     let config = watcher::Config::default;
     let users = |pod: Pod| {
         let namespace = pod.namespace().unwrap_or_default();
@@ -34,8 +38,11 @@ pub(super) async fn run(client: Client, state: PathBuf) {
         names.map(move |name| ObjectRef::new(&name).within(&namespace)).collect::<Vec<_>>()
     };
     let classes = client.clone();
-    let controller = Controller::new(Api::<PersistentVolumeClaim>::all(client.clone()), config())
-        .watches(Api::<Pod>::all(classes), config(), users);
+    let controller = Controller::new(Api::<PersistentVolumeClaim>::all(client.clone()), config()).watches(
+        Api::<Pod>::all(classes),
+        config(),
+        users,
+    );
     controller
         .run(reconcile, |_, error, _| owned::retry(error), ctx)
         .for_each(|done| async move {
@@ -70,7 +77,11 @@ async fn reconcile(claim: Arc<PersistentVolumeClaim>, ctx: Arc<Ctx>) -> Result<A
     if bound && held && dir.is_dir() {
         return Ok(Action::await_change());
     }
-    let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()).filter(|class| !class.is_empty());
+    let class = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.storage_class_name.clone())
+        .filter(|class| !class.is_empty());
     if let Some(class) = class {
         let classes: Api<StorageClass> = Api::all(ctx.client.clone());
         if classes.get_opt(&class).await?.is_none() {
@@ -122,7 +133,13 @@ async fn in_use(ctx: &Ctx, namespace: &str, claim: &str) -> Result<bool, kube::E
     let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), namespace);
     let uses = |pod: &Pod| {
         let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-        volumes.into_iter().any(|volume| volume.persistent_volume_claim.as_ref().is_some_and(|used| used.claim_name == claim))
+        volumes.into_iter().any(|volume| {
+            volume.persistent_volume_claim.as_ref().is_some_and(|used| used.claim_name == claim)
+        })
     };
-    Ok(pods.list(&kube::api::ListParams::default()).await?.iter().any(|pod| !owned::is_finished(pod) && uses(pod)))
+    Ok(pods
+        .list(&kube::api::ListParams::default())
+        .await?
+        .iter()
+        .any(|pod| !owned::is_finished(pod) && uses(pod)))
 }

@@ -198,7 +198,8 @@ impl Collector {
             return Ok(());
         }
         // Read again: it may have been set free, and the event about that may still be on its way.
-        let Some(live) = self.api(object).get_opt(&object.name).await?.filter(|live| live.uid().as_deref() == Some(uid))
+        let Some(live) =
+            self.api(object).get_opt(&object.name).await?.filter(|live| live.uid().as_deref() == Some(uid))
         else {
             return Ok(());
         };
@@ -214,7 +215,12 @@ impl Collector {
             return self.delete(uid, object, PropagationPolicy::Background, version).await;
         }
         let patch = json!({"metadata": {"uid": uid, "resourceVersion": version, "ownerReferences": left}});
-        gone_is_fine(self.api(object).patch(&object.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop))
+        gone_is_fine(
+            self.api(object)
+                .patch(&object.name, &PatchParams::default(), &Patch::Merge(patch))
+                .await
+                .map(drop),
+        )
     }
 
     async fn lacks_owner(&self, owners: &[OwnerReference], object: &Known) -> Result<bool, kube::Error> {
@@ -232,7 +238,8 @@ impl Collector {
         if self.known.contains_key(&owner.uid) {
             return Ok(true);
         }
-        let watched = self.resources.iter().find(|one| one.api_version == owner.api_version && one.kind == owner.kind);
+        let watched =
+            self.resources.iter().find(|one| one.api_version == owner.api_version && one.kind == owner.kind);
         // Never delete because of an owner whose kind cannot be looked up.
         let Some(resource) = watched else { return Ok(true) };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, resource);
@@ -245,7 +252,8 @@ impl Collector {
         let mut blocked = false;
         for dependent in self.dependents_of(uid) {
             let Some(known) = self.known.get(&dependent).cloned() else { continue };
-            blocked |= known.owners.iter().any(|owner| owner.uid == uid && owner.block_owner_deletion == Some(true));
+            blocked |=
+                known.owners.iter().any(|owner| owner.uid == uid && owner.block_owner_deletion == Some(true));
             if !known.deleting {
                 self.delete(&dependent, &known, PropagationPolicy::Foreground, None).await?;
             }
@@ -259,7 +267,8 @@ impl Collector {
             let Some(known) = self.known.get(&dependent).cloned() else { continue };
             let left: Vec<_> = known.owners.iter().filter(|owner| owner.uid != uid).collect();
             let patch = json!({"metadata": {"uid": dependent, "ownerReferences": left}});
-            let freed = self.api(&known).patch(&known.name, &PatchParams::default(), &Patch::Merge(patch)).await;
+            let freed =
+                self.api(&known).patch(&known.name, &PatchParams::default(), &Patch::Merge(patch)).await;
             gone_is_fine(freed.map(drop))?;
         }
         self.unhold(uid, object, ORPHAN).await
@@ -268,7 +277,12 @@ impl Collector {
     async fn unhold(&self, uid: &str, object: &Known, finalizer: &str) -> Result<(), kube::Error> {
         let left: Vec<_> = object.finalizers.iter().filter(|name| *name != finalizer).collect();
         let patch = json!({"metadata": {"uid": uid, "resourceVersion": object.version, "finalizers": left}});
-        gone_is_fine(self.api(object).patch(&object.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop))
+        gone_is_fine(
+            self.api(object)
+                .patch(&object.name, &PatchParams::default(), &Patch::Merge(patch))
+                .await
+                .map(drop),
+        )
     }
 
     async fn delete(

@@ -59,7 +59,8 @@ impl Count {
     fn of(pods: Vec<Pod>) -> Self {
         let mut count = Self::default();
         for pod in pods {
-            let (deleting, phase) = (pod.metadata.deletion_timestamp.is_some(), owned::phase(&pod).to_owned());
+            let (deleting, phase) =
+                (pod.metadata.deletion_timestamp.is_some(), owned::phase(&pod).to_owned());
             match phase.as_str() {
                 "Succeeded" => {
                     count.succeeded += 1;
@@ -88,7 +89,8 @@ fn index(pod: &Pod) -> Option<i32> {
 
 fn finished_at(pod: &Pod) -> Option<Timestamp> {
     let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-    let ends = statuses.filter_map(|one| Some(one.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
+    let ends =
+        statuses.filter_map(|one| Some(one.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
     ends.max().or_else(|| pod.metadata.creation_timestamp.as_ref().map(|created| created.0))
 }
 
@@ -100,8 +102,11 @@ struct Verdict {
     message: &'static str,
 }
 
-const COMPLETED: Verdict =
-    Verdict { succeeded: true, reason: "CompletionsReached", message: "Reached expected number of succeeded pods" };
+const COMPLETED: Verdict = Verdict {
+    succeeded: true,
+    reason: "CompletionsReached",
+    message: "Reached expected number of succeeded pods",
+};
 const BACKOFF: Verdict = Verdict {
     succeeded: false,
     reason: "BackoffLimitExceeded",
@@ -155,7 +160,13 @@ async fn reconcile(job: Arc<Job>, ctx: Arc<Ctx>) -> Result<Action, ReconcileErro
             owned::delete(&ctx.client, pod).await?;
         }
         if suspended && active > 0 {
-            ctx.events.normal(&job.object_ref(&()), "SuccessfulDelete", &format!("Deleted {active} pods of a suspended job")).await;
+            ctx.events
+                .normal(
+                    &job.object_ref(&()),
+                    "SuccessfulDelete",
+                    &format!("Deleted {active} pods of a suspended job"),
+                )
+                .await;
         }
         terminating += active;
         active = 0;
@@ -174,7 +185,10 @@ async fn reconcile(job: Arc<Job>, ctx: Arc<Ctx>) -> Result<Action, ReconcileErro
         }
         while active > spec.parallelism.unwrap_or(1) {
             // Fewer at once are wanted than before: the youngest goes.
-            let Some(pod) = count.active.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0)) else { break };
+            let Some(pod) = count.active.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))
+            else {
+                break;
+            };
             owned::delete(&ctx.client, pod).await?;
             break;
         }
@@ -241,7 +255,8 @@ fn has(job: &Job, kind: &str) -> bool {
 /// When it finished; none while it has not.
 fn finished(job: &Job) -> Option<Timestamp> {
     let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let mut ends = conditions.filter(|one| matches!(one.type_.as_str(), "Complete" | "Failed") && one.status == "True");
+    let mut ends =
+        conditions.filter(|one| matches!(one.type_.as_str(), "Complete" | "Failed") && one.status == "True");
     ends.next().map(|end| end.last_transition_time.as_ref().map_or_else(Timestamp::now, |time| time.0))
 }
 
@@ -265,7 +280,9 @@ fn verdict(job: &Job, count: &Count, succeeded: i32, failed: i32) -> Option<Verd
         return Some(BACKOFF);
     }
     let done = match spec.completions {
-        Some(completions) if indexed(job) => i32::try_from(count.done.len()).unwrap_or(i32::MAX) >= completions,
+        Some(completions) if indexed(job) => {
+            i32::try_from(count.done.len()).unwrap_or(i32::MAX) >= completions
+        }
         Some(completions) => succeeded >= completions,
         // A work queue: one success, and nobody at work any more.
         None => succeeded > 0 && count.active.is_empty(),
@@ -281,7 +298,8 @@ fn wanted(job: &Job, count: &Count, succeeded: i32) -> Vec<Option<i32>> {
     let room = parallelism.saturating_sub(active).max(0);
     if indexed(job) {
         let busy: BTreeSet<_> = count.active.iter().filter_map(index).collect();
-        let open = (0..spec.completions.unwrap_or(0)).filter(|at| !busy.contains(at) && !count.done.contains(at));
+        let open =
+            (0..spec.completions.unwrap_or(0)).filter(|at| !busy.contains(at) && !count.done.contains(at));
         return open.take(usize::try_from(room).unwrap_or(0)).map(Some).collect();
     }
     let open = match spec.completions {
@@ -318,15 +336,20 @@ async fn create(ctx: &Ctx, job: &Job, index: Option<i32>) -> Result<(), Reconcil
         if let Some(spec) = &mut template.spec {
             spec.hostname.get_or_insert_with(|| format!("{name}-{index}"));
             for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
-                let variable =
-                    EnvVar { name: "JOB_COMPLETION_INDEX".to_owned(), value: Some(index.to_string()), value_from: None };
+                let variable = EnvVar {
+                    name: "JOB_COMPLETION_INDEX".to_owned(),
+                    value: Some(index.to_string()),
+                    value_from: None,
+                };
                 container.env.get_or_insert_default().push(variable);
             }
         }
     }
     let owner = owned::owner("batch/v1", "Job", &job.metadata);
     let about = job.object_ref(&());
-    match owned::create(&ctx.client, &job.namespace().unwrap_or_default(), pod_name.clone(), owner, template).await {
+    match owned::create(&ctx.client, &job.namespace().unwrap_or_default(), pod_name.clone(), owner, template)
+        .await
+    {
         Ok(_) => ctx.events.normal(&about, "SuccessfulCreate", &format!("Created pod: {pod_name}")).await,
         Err(error) => {
             ctx.events.warning(&about, "FailedCreate", &format!("Error creating: {error}")).await;
@@ -355,7 +378,8 @@ fn conditions(job: &Job, verdict: Option<&Verdict>, over: bool, suspended: bool)
         }));
     };
     if let Some(verdict) = verdict {
-        let (target, end) = if verdict.succeeded { ("SuccessCriteriaMet", "Complete") } else { ("FailureTarget", "Failed") };
+        let (target, end) =
+            if verdict.succeeded { ("SuccessCriteriaMet", "Complete") } else { ("FailureTarget", "Failed") };
         set(target, "True", verdict.reason, verdict.message);
         if over {
             set(end, "True", verdict.reason, verdict.message);
@@ -388,7 +412,9 @@ fn ranges(indexes: &BTreeSet<i32>) -> String {
 /// After the end: the Job goes when its time to live is over.
 async fn expire(api: &Api<Job>, job: &Job, finished: Timestamp) -> Result<Action, ReconcileError> {
     let seconds = job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished);
-    let Some(seconds) = seconds.and_then(|seconds| u64::try_from(seconds).ok()) else { return Ok(Action::await_change()) };
+    let Some(seconds) = seconds.and_then(|seconds| u64::try_from(seconds).ok()) else {
+        return Ok(Action::await_change());
+    };
     let left = left(finished, Duration::from_secs(seconds));
     if !left.is_zero() {
         return Ok(Action::requeue(left));
@@ -465,7 +491,8 @@ mod tests {
         assert_eq!(wanted(plain(), &[("Running", 0)]).len(), 1);
         assert_eq!(wanted(plain(), &[("Succeeded", 0), ("Succeeded", 0)]).len(), 1);
         assert_eq!(wanted(plain(), &[("Succeeded", 0), ("Succeeded", 0), ("Running", 0)]).len(), 0);
-        let indexed = || json!({"completions": 4, "parallelism": 3, "completionMode": "Indexed", "policy": "Never"});
+        let indexed =
+            || json!({"completions": 4, "parallelism": 3, "completionMode": "Indexed", "policy": "Never"});
         assert_eq!(wanted(indexed(), &[("Succeeded", 0), ("Failed", 0), ("Running", 0)]), [Some(1), Some(3)]);
     }
 
@@ -478,13 +505,22 @@ mod tests {
     #[test]
     fn conditions_come_in_order_and_flip_once() {
         let job = job(json!({}));
-        let kinds = |all: &[Value]| all.iter().map(|one| one["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-        assert_eq!(kinds(&conditions(&job, Some(&COMPLETED), true, false)), ["SuccessCriteriaMet", "Complete"]);
+        let kinds = |all: &[Value]| {
+            all.iter().map(|one| one["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            kinds(&conditions(&job, Some(&COMPLETED), true, false)),
+            ["SuccessCriteriaMet", "Complete"]
+        );
         assert_eq!(kinds(&conditions(&job, Some(&BACKOFF), false, false)), ["FailureTarget"]);
         assert_eq!(kinds(&conditions(&job, None, false, false)), [""; 0]);
         let mut suspended = job.clone();
-        suspended.status = serde_json::from_value(json!({"conditions": conditions(&job, None, false, true)})).unwrap();
+        suspended.status =
+            serde_json::from_value(json!({"conditions": conditions(&job, None, false, true)})).unwrap();
         let resumed = conditions(&suspended, None, false, false);
-        assert_eq!((resumed.len(), resumed[0]["status"].as_str(), resumed[0]["reason"].as_str()), (1, Some("False"), Some("JobResumed")));
+        assert_eq!(
+            (resumed.len(), resumed[0]["status"].as_str(), resumed[0]["reason"].as_str()),
+            (1, Some("False"), Some("JobResumed"))
+        );
     }
 }

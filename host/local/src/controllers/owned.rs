@@ -56,10 +56,17 @@ pub(super) fn owner(api_version: &str, kind: &str, meta: &ObjectMeta) -> OwnerRe
 }
 
 /// The pods with these labels that this owner controls.
-pub(super) async fn pods(client: &Client, namespace: &str, labels: &str, uid: &str) -> Result<Vec<Pod>, kube::Error> {
+pub(super) async fn pods(
+    client: &Client,
+    namespace: &str,
+    labels: &str,
+    uid: &str,
+) -> Result<Vec<Pod>, kube::Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let mut pods = api.list(&ListParams::default().labels(labels)).await?.items;
-    pods.retain(|pod| pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid));
+    pods.retain(|pod| {
+        pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+    });
     Ok(pods)
 }
 

@@ -67,7 +67,9 @@ impl Status {
     fn of(job: &DynamicObject) -> Self {
         let status = job.data.get("status").cloned().unwrap_or_default();
         let at = |key: &str| status[key].as_str().and_then(|text| text.parse().ok());
-        let count = |value: &Value, key: &str| value[key].as_i64().and_then(|count| i32::try_from(count).ok()).unwrap_or(0);
+        let count = |value: &Value, key: &str| {
+            value[key].as_i64().and_then(|count| i32::try_from(count).ok()).unwrap_or(0)
+        };
         let replicas = status["replicaStatuses"].as_object().into_iter().flatten().map(|(kind, value)| {
             let counts = Counts {
                 active: count(value, "active"),
@@ -120,7 +122,10 @@ struct Round<'a> {
 }
 
 pub(super) async fn run(client: Client) {
-    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("kubeflow.org", "v1", "PyTorchJob"), "pytorchjobs");
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("kubeflow.org", "v1", "PyTorchJob"),
+        "pytorchjobs",
+    );
     let jobs: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let events = Recorder::new(client.clone(), "pytorchjob-controller");
     let ctx = Arc::new(Ctx { client: client.clone(), resource: resource.clone(), events });
@@ -231,9 +236,13 @@ impl Round<'_> {
         let lower = kind.to_lowercase();
         self.status.replicas.insert(kind.to_owned(), Counts::default());
         let mut counts = Counts::default();
-        let of_kind = self.pods.iter().filter(|pod| pod.labels().get("training.kubeflow.org/replica-type") == Some(&lower));
+        let of_kind = self
+            .pods
+            .iter()
+            .filter(|pod| pod.labels().get("training.kubeflow.org/replica-type") == Some(&lower));
         for pod in of_kind.clone() {
-            let index: Option<i32> = pod.labels().get("training.kubeflow.org/replica-index").and_then(|text| text.parse().ok());
+            let index: Option<i32> =
+                pod.labels().get("training.kubeflow.org/replica-index").and_then(|text| text.parse().ok());
             if index.is_none_or(|index| index >= replica.count()) {
                 owned::delete(&self.ctx.client, pod).await?;
                 continue;
@@ -251,21 +260,32 @@ impl Round<'_> {
         }
         for index in 0..replica.count() {
             let wanted = index.to_string();
-            if of_kind.clone().any(|pod| pod.labels().get("training.kubeflow.org/replica-index") == Some(&wanted)) {
+            if of_kind
+                .clone()
+                .any(|pod| pod.labels().get("training.kubeflow.org/replica-index") == Some(&wanted))
+            {
                 continue;
             }
             let rank = ranks::Rank { job: self.job, spec: self.spec, kind: &lower, index, port };
             let pod = rank.name();
             let owner = owned::owner("kubeflow.org/v1", "PyTorchJob", &self.job.metadata);
             let namespace = self.job.namespace().unwrap_or_default();
-            match owned::create(&self.ctx.client, &namespace, pod.clone(), owner, rank.template(replica)).await {
+            match owned::create(&self.ctx.client, &namespace, pod.clone(), owner, rank.template(replica))
+                .await
+            {
                 Ok(true) => {
-                    self.ctx.events.normal(&self.about(), "SuccessfulCreatePod", &format!("Created pod: {pod}")).await;
+                    self.ctx
+                        .events
+                        .normal(&self.about(), "SuccessfulCreatePod", &format!("Created pod: {pod}"))
+                        .await;
                 }
                 // One of that name is still going; its end is an event.
                 Ok(false) => {}
                 Err(error) => {
-                    self.ctx.events.warning(&self.about(), "FailedCreatePod", &format!("Error creating: {error}")).await;
+                    self.ctx
+                        .events
+                        .warning(&self.about(), "FailedCreatePod", &format!("Error creating: {error}"))
+                        .await;
                     return Err(error.into());
                 }
             }
@@ -322,9 +342,13 @@ impl Round<'_> {
             }
             if failed > 0 && replica.count() > succeeded + active {
                 if replica.policy() == "Never" {
-                    self.fail(format!("PyTorchJob {name} is failed because {failed} {kind} replica(s) failed.")).await;
+                    self.fail(format!(
+                        "PyTorchJob {name} is failed because {failed} {kind} replica(s) failed."
+                    ))
+                    .await;
                 } else {
-                    let message = format!("PyTorchJob {name} is restarting because {failed} {kind} replica(s) failed.");
+                    let message =
+                        format!("PyTorchJob {name} is restarting because {failed} {kind} replica(s) failed.");
                     self.set("Restarting", "True", "Restarting", message);
                 }
             }
@@ -336,14 +360,20 @@ impl Round<'_> {
         let Some(limit) = self.spec.run_policy.backoff_limit else { return false };
         let failed = self.pods.iter().filter(|pod| owned::phase(pod) == "Failed").count();
         let failed_before: i32 = self.status.replicas.values().map(|counts| counts.failed).sum();
-        let active = self.pods.iter().filter(|pod| !owned::is_finished(pod) && pod.metadata.deletion_timestamp.is_none()).count();
+        let active = self
+            .pods
+            .iter()
+            .filter(|pod| !owned::is_finished(pod) && pod.metadata.deletion_timestamp.is_none())
+            .count();
         let total: i32 = self.spec.pytorch_replica_specs.values().map(Replica::count).sum();
         let new_failure = i32::try_from(failed).unwrap_or(i32::MAX) > failed_before;
         if limit < 1 && new_failure && i32::try_from(active).unwrap_or(i32::MAX) != total {
             return true;
         }
         let restartable = |pod: &&Pod| {
-            let of = |kind: &String| pod.labels().get("training.kubeflow.org/replica-type") == Some(&kind.to_lowercase());
+            let of = |kind: &String| {
+                pod.labels().get("training.kubeflow.org/replica-type") == Some(&kind.to_lowercase())
+            };
             let spec = self.spec.pytorch_replica_specs.iter().find(|(kind, _)| of(kind));
             spec.is_some_and(|(_, replica)| replica.policy() != "Never")
         };
@@ -381,7 +411,8 @@ impl Round<'_> {
             return Ok(Some(left));
         }
         let namespace = self.job.namespace().unwrap_or_default();
-        let api: Api<DynamicObject> = Api::namespaced_with(self.ctx.client.clone(), &namespace, &self.ctx.resource);
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.ctx.client.clone(), &namespace, &self.ctx.resource);
         let parameters = DeleteParams {
             preconditions: Some(Preconditions { uid: self.job.uid(), resource_version: None }),
             ..DeleteParams::background()

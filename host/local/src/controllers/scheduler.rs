@@ -36,7 +36,8 @@ struct Scheduler {
 pub(super) async fn run(client: Client, node: String) {
     let events = Recorder::new(client.clone(), "default-scheduler");
     let pods = watcher(Api::<Pod>::all(client.clone()), watcher::Config::default()).default_backoff();
-    let claims = watcher(Api::<PersistentVolumeClaim>::all(client.clone()), watcher::Config::default()).default_backoff();
+    let claims = watcher(Api::<PersistentVolumeClaim>::all(client.clone()), watcher::Config::default())
+        .default_backoff();
     let nodes = watcher(Api::<Node>::all(client.clone()), watcher::Config::default()).default_backoff();
     let (mut pods, mut claims, mut nodes) = (pods.boxed(), claims.boxed(), nodes.boxed());
     let mut this = Scheduler { client, node, events, pods: HashMap::new() };
@@ -93,8 +94,11 @@ impl Scheduler {
             return self.pods.remove(&uid).is_some();
         }
         let spec = pod.spec.as_ref();
-        let ours = spec.and_then(|spec| spec.scheduler_name.as_deref()).is_none_or(|name| name == "default-scheduler");
-        let gated = spec.is_some_and(|spec| spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()));
+        let ours = spec
+            .and_then(|spec| spec.scheduler_name.as_deref())
+            .is_none_or(|name| name == "default-scheduler");
+        let gated =
+            spec.is_some_and(|spec| spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()));
         if !ours || gated {
             return false;
         }
@@ -157,11 +161,18 @@ impl Scheduler {
             let Some(claim) = &volume.persistent_volume_claim else { continue };
             let name = &claim.claim_name;
             match claims.get_opt(name).await {
-                Ok(None) => return Err(format!("0/1 nodes are available: persistentvolumeclaim \"{name}\" not found.")),
+                Ok(None) => {
+                    return Err(format!(
+                        "0/1 nodes are available: persistentvolumeclaim \"{name}\" not found."
+                    ));
+                }
                 Ok(Some(claim)) => {
                     let phase = claim.status.and_then(|status| status.phase);
                     if phase.as_deref() != Some("Bound") {
-                        return Err("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.".to_owned());
+                        return Err(
+                            "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+                                .to_owned(),
+                        );
                     }
                 }
                 Err(error) => tracing::debug!(%error, "a claim cannot be read; the node will see"),
@@ -175,20 +186,33 @@ impl Scheduler {
         if node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)) {
             return Err(unavailable("node(s) were unschedulable"));
         }
-        let allocatable = node.status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
-        let lacking: Vec<_> = requests(pod)
-            .into_iter()
-            .filter(|(_, amount)| *amount > 0)
-            .filter(|(name, amount)| {
-                let there = allocatable.get(name).and_then(|quantity| quantity::milli(&quantity.0)).unwrap_or(0);
-                let taken: u128 = self.pods.values().map(|known| match known {
-                    Known::Bound(amounts) => amounts.get(name).copied().unwrap_or(0),
-                    Known::Waiting(..) => 0,
-                }).sum();
-                taken.saturating_add(*amount) > there
-            })
-            .map(|(name, _)| if name == "pods" { "1 Too many pods".to_owned() } else { format!("1 Insufficient {name}") })
-            .collect();
+        let allocatable =
+            node.status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
+        let lacking: Vec<_> =
+            requests(pod)
+                .into_iter()
+                .filter(|(_, amount)| *amount > 0)
+                .filter(|(name, amount)| {
+                    let there =
+                        allocatable.get(name).and_then(|quantity| quantity::milli(&quantity.0)).unwrap_or(0);
+                    let taken: u128 = self
+                        .pods
+                        .values()
+                        .map(|known| match known {
+                            Known::Bound(amounts) => amounts.get(name).copied().unwrap_or(0),
+                            Known::Waiting(..) => 0,
+                        })
+                        .sum();
+                    taken.saturating_add(*amount) > there
+                })
+                .map(|(name, _)| {
+                    if name == "pods" {
+                        "1 Too many pods".to_owned()
+                    } else {
+                        format!("1 Insufficient {name}")
+                    }
+                })
+                .collect();
         if lacking.is_empty() {
             return Ok(());
         }
@@ -213,8 +237,11 @@ impl Scheduler {
         };
         match bound {
             Ok(_) => {
-                let message =
-                    format!("Successfully assigned {}/{name} to {}", pod.namespace().unwrap_or_default(), self.node);
+                let message = format!(
+                    "Successfully assigned {}/{name} to {}",
+                    pod.namespace().unwrap_or_default(),
+                    self.node
+                );
                 self.events.normal(&pod.object_ref(&()), "Scheduled", &message).await;
                 true
             }
@@ -228,8 +255,11 @@ impl Scheduler {
     async fn refuse(&self, pod: &Pod, why: &str) {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
         let condition = condition(pod, "False", Some("Unschedulable"), Some(why));
-        let status = json!({"metadata": {"uid": pod.uid()}, "status": {"phase": "Pending", "conditions": condition}});
-        if let Err(error) = api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status)).await {
+        let status =
+            json!({"metadata": {"uid": pod.uid()}, "status": {"phase": "Pending", "conditions": condition}});
+        if let Err(error) =
+            api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status)).await
+        {
             tracing::debug!(pod = pod.name_any(), %error, "not said that it is unschedulable");
         }
         self.events.warning(&pod.object_ref(&()), "FailedScheduling", why).await;
@@ -237,7 +267,9 @@ impl Scheduler {
 }
 
 fn unavailable(why: &str) -> String {
-    format!("0/1 nodes are available: 1 {why}. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.")
+    format!(
+        "0/1 nodes are available: 1 {why}. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+    )
 }
 
 fn order(pod: &Pod) -> (Option<Timestamp>, String) {
@@ -248,7 +280,8 @@ fn condition(pod: &Pod, status: &str, reason: Option<&str>, message: Option<&str
     let before = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let mut all: Vec<_> =
         before.filter(|known| known.type_ != "PodScheduled").map(|known| json!(known)).collect();
-    let mut own = json!({"type": "PodScheduled", "status": status, "lastTransitionTime": time(Timestamp::now())});
+    let mut own =
+        json!({"type": "PodScheduled", "status": status, "lastTransitionTime": time(Timestamp::now())});
     if let Some(reason) = reason {
         own["reason"] = json!(reason);
     }

@@ -63,7 +63,8 @@ impl Recorder {
             }
             None => {
                 // As client-go names them: the object and the time.
-                let event_name = format!("{}.{:x}", name.chars().take(230).collect::<String>(), now.as_nanosecond());
+                let event_name =
+                    format!("{}.{:x}", name.chars().take(230).collect::<String>(), now.as_nanosecond());
                 let event = Event {
                     metadata: ObjectMeta {
                         name: Some(event_name.clone()),

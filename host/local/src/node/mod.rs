@@ -20,5 +20,8 @@ mod sandbox;
 pub mod shim;
 
 pub use error::NodeError;
-pub use images::{ArchiveError, BadReference, Image, ImageConfig, ImageError, ImageSource, ImageStore, PullPolicy, Reference};
+pub use images::{
+    ArchiveError, BadReference, Image, ImageConfig, ImageError, ImageSource, ImageStore, PullPolicy,
+    Reference,
+};
 pub use kubelet::{NodeHandle, NodeOptions, start};

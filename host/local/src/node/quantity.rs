@@ -5,7 +5,11 @@ pub(crate) fn milli(text: &str) -> Option<u128> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || fraction.len() > 18 || whole.len() > 20 {
+    if (whole.is_empty() && fraction.is_empty())
+        || fraction.contains('.')
+        || fraction.len() > 18
+        || whole.len() > 20
+    {
         return None;
     }
     // Numerator and denominator of one unit, in thousandths.
@@ -29,7 +33,11 @@ pub(crate) fn milli(text: &str) -> Option<u128> {
         _ => {
             let power: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
             let ten = |power: u32| 10_u128.checked_pow(power).filter(|_| power <= 18);
-            if power >= 0 { (1000 * ten(power.unsigned_abs())?, 1) } else { (1000, ten(power.unsigned_abs())?) }
+            if power >= 0 {
+                (1000 * ten(power.unsigned_abs())?, 1)
+            } else {
+                (1000, ten(power.unsigned_abs())?)
+            }
         }
     };
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);

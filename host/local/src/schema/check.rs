@@ -90,7 +90,9 @@ impl Finding {
         let path = &self.path;
         match &self.kind {
             FindingKind::Unknown => format!(".{path}: field not declared in schema"),
-            FindingKind::Type { wanted, got } => format!(".{path}: expected {wanted}, got {}", json_type(got)),
+            FindingKind::Type { wanted, got } => {
+                format!(".{path}: expected {wanted}, got {}", json_type(got))
+            }
             FindingKind::Format { wanted, got } => format!(".{path}: {got} must be {wanted}"),
             FindingKind::Missing => format!(".{path}: Required value"),
         }
@@ -225,7 +227,9 @@ fn walk(shape: &Shape, value: &mut Value, path: &mut String, findings: &mut Vec<
                 }
                 for name in &known.required {
                     if !fields.contains_key(name) {
-                        at(path, format_args!("{dot}{name}"), |path| push(findings, path, FindingKind::Missing));
+                        at(path, format_args!("{dot}{name}"), |path| {
+                            push(findings, path, FindingKind::Missing)
+                        });
                     }
                 }
             }

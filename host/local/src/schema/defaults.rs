@@ -129,7 +129,9 @@ fn job(object: &mut Value) {
     set(spec, "manualSelector", false);
     let replacement = if spec.contains_key("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
     set(spec, "podReplacementPolicy", replacement);
-    if let Some(Value::Array(rules)) = spec.get_mut("podFailurePolicy").and_then(|policy| policy.get_mut("rules")) {
+    if let Some(Value::Array(rules)) =
+        spec.get_mut("podFailurePolicy").and_then(|policy| policy.get_mut("rules"))
+    {
         for pattern in rules
             .iter_mut()
             .filter_map(|rule| rule.get_mut("onPodConditions")?.as_array_mut())
@@ -175,8 +177,7 @@ fn container_defaults(container: &mut Map<String, Value>) {
         && let Some(Value::Object(limits)) = resources.get("limits").cloned()
         && !limits.is_empty()
     {
-        let mut requests =
-            resources.get("requests").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut requests = resources.get("requests").and_then(Value::as_object).cloned().unwrap_or_default();
         for (name, amount) in limits {
             set(&mut requests, &name, amount);
         }
@@ -201,9 +202,12 @@ fn container_defaults(container: &mut Map<String, Value>) {
     });
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(Value::Object(probe)) = container.get_mut(probe) {
-            for (name, value) in
-                [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
-            {
+            for (name, value) in [
+                ("timeoutSeconds", 1),
+                ("periodSeconds", 10),
+                ("successThreshold", 1),
+                ("failureThreshold", 3),
+            ] {
                 set(probe, name, value);
             }
         }

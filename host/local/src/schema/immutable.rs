@@ -18,7 +18,14 @@ pub(crate) fn immutable(resource: &Resource, live: &Value, wanted: &Value) -> Ve
     };
     match resource.kind {
         "Job" => {
-            for field in ["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+            for field in [
+                "selector",
+                "completionMode",
+                "podFailurePolicy",
+                "backoffLimitPerIndex",
+                "managedBy",
+                "successPolicy",
+            ] {
                 fixed(&format!("/spec/{field}"), IMMUTABLE);
             }
             // An Indexed job may grow and shrink, completions and parallelism together.
@@ -31,7 +38,14 @@ pub(crate) fn immutable(resource: &Resource, live: &Value, wanted: &Value) -> Ve
             let movable = at(live, "/spec/suspend") == json!(true) && at(live, "/status/startTime").is_null();
             let (mut before, after) = (at(live, "/spec/template"), at(wanted, "/spec/template"));
             if movable {
-                for part in ["/metadata/labels", "/metadata/annotations", "/spec/nodeSelector", "/spec/tolerations", "/spec/affinity", "/spec/schedulingGates"] {
+                for part in [
+                    "/metadata/labels",
+                    "/metadata/annotations",
+                    "/spec/nodeSelector",
+                    "/spec/tolerations",
+                    "/spec/affinity",
+                    "/spec/schedulingGates",
+                ] {
                     copy(&after, &mut before, part);
                 }
             }

@@ -72,7 +72,13 @@ static SHAPES: LazyLock<HashMap<String, Shape>> = LazyLock::new(|| {
 fn parse(shape: &Value) -> Shape {
     let flag = |name: &str| shape[name].as_bool().unwrap_or(false);
     let strings = |value: &Value| {
-        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     if let Some(name) = shape.as_str() {
         return match name {

@@ -43,7 +43,8 @@ pub(super) fn pod_spec(spec: &Value, at: &str, pods: Pods, causes: &mut Causes) 
             // Also what comes of saying nothing.
             causes.0.push(Cause {
                 reason: "FieldValueNotSupported",
-                message: "Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\"".to_owned(),
+                message: "Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\""
+                    .to_owned(),
                 field: join(at, "restartPolicy"),
             });
         }
@@ -73,8 +74,13 @@ fn volume(volume: &Value, at: &str, causes: &mut Causes) {
     if causes.need(volume, "name", at) {
         causes.fits(volume, "name", at, dns_label);
     }
-    let sources: Vec<&String> =
-        volume.as_object().into_iter().flatten().map(|(name, _)| name).filter(|name| *name != "name").collect();
+    let sources: Vec<&String> = volume
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name)
+        .filter(|name| *name != "name")
+        .collect();
     match sources.as_slice() {
         [] => causes.0.push(Cause::required(at, "must specify a volume type")),
         [_] => {}
@@ -138,8 +144,16 @@ fn container(container: &Value, at: &str, volumes: &HashSet<String>, causes: &mu
     for (index, from) in list(container, "envFrom").enumerate() {
         let at = format!("{at}.envFrom[{index}]");
         match (from["configMapRef"].is_object(), from["secretRef"].is_object()) {
-            (true, true) => causes.0.push(Cause::invalid(&at, &json!(""), "may not have more than one field specified at a time")),
-            (false, false) => causes.0.push(Cause::invalid(&at, &json!(""), "must specify one of: `configMapRef` or `secretRef`")),
+            (true, true) => causes.0.push(Cause::invalid(
+                &at,
+                &json!(""),
+                "may not have more than one field specified at a time",
+            )),
+            (false, false) => causes.0.push(Cause::invalid(
+                &at,
+                &json!(""),
+                "must specify one of: `configMapRef` or `secretRef`",
+            )),
             (true, false) => {
                 causes.need(&from["configMapRef"], "name", &format!("{at}.configMapRef"));
             }
@@ -163,7 +177,11 @@ fn container(container: &Value, at: &str, volumes: &HashSet<String>, causes: &mu
                 causes.0.push(Cause::invalid(join(&at, "mountPath"), &mount["mountPath"], "must be unique"));
             }
             if path.contains(':') {
-                causes.0.push(Cause::invalid(join(&at, "mountPath"), &mount["mountPath"], "must not contain ':'"));
+                causes.0.push(Cause::invalid(
+                    join(&at, "mountPath"),
+                    &mount["mountPath"],
+                    "must not contain ':'",
+                ));
             }
         }
         relative(mount, "subPath", &at, causes);
@@ -233,14 +251,16 @@ fn resources(resources: &Value, at: &str, causes: &mut Causes) {
             let known = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage")
                 || name.starts_with("hugepages-");
             if !extended && !known {
-                causes.0.push(Cause::invalid(&field, &json!(name), "must be a standard resource for containers"));
+                causes.0.push(Cause::invalid(
+                    &field,
+                    &json!(name),
+                    "must be a standard resource for containers",
+                ));
             }
             match read(what, name) {
-                Some(number) if number < 0.0 => causes.0.push(Cause::invalid(
-                    &field,
-                    amount,
-                    "must be greater than or equal to 0",
-                )),
+                Some(number) if number < 0.0 => {
+                    causes.0.push(Cause::invalid(&field, amount, "must be greater than or equal to 0"))
+                }
                 Some(number) if extended && number.fract() != 0.0 => {
                     causes.0.push(Cause::invalid(&field, amount, "must be an integer"));
                 }

@@ -48,7 +48,13 @@ impl Causes {
     }
 
     /// A text that a rule finds nothing wrong with, when it is there.
-    pub(super) fn fits(&mut self, object: &Value, name: &str, at: &str, rule: fn(&str) -> Option<&'static str>) {
+    pub(super) fn fits(
+        &mut self,
+        object: &Value,
+        name: &str,
+        at: &str,
+        rule: fn(&str) -> Option<&'static str>,
+    ) {
         if let Some(value) = object.get(name)
             && let Some(wrong) = value.as_str().and_then(rule)
         {
@@ -193,14 +199,10 @@ fn job(object: &Value, fresh: bool, causes: &mut Causes) {
         }
         _ => {}
     }
-    let user_made = spec["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"]
-        != object["metadata"]["uid"];
+    let user_made =
+        spec["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] != object["metadata"]["uid"];
     if spec["manualSelector"] != json!(true) && user_made {
-        causes.0.push(Cause::invalid(
-            "spec.selector",
-            &spec["selector"],
-            "`selector` not auto-generated",
-        ));
+        causes.0.push(Cause::invalid("spec.selector", &spec["selector"], "`selector` not auto-generated"));
     }
     pod_spec(&template["spec"], "spec.template.spec", Pods::OfJob, causes);
 }
@@ -227,9 +229,14 @@ fn claim(spec: &Value, causes: &mut Causes) {
         }
         Some(_) => {}
     }
-    causes.fits(spec, "storageClassName", "spec", |name| {
-        if name.is_empty() { None } else { dns_subdomain(name) }
-    });
+    causes.fits(
+        spec,
+        "storageClassName",
+        "spec",
+        |name| {
+            if name.is_empty() { None } else { dns_subdomain(name) }
+        },
+    );
 }
 
 fn data(object: &Value, fields: &[&str], causes: &mut Causes) {

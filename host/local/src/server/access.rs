@@ -21,6 +21,7 @@ pub(super) fn review(version: &str, rest: &[&str], request: &Request) -> Result<
     if !review["metadata"].is_object() {
         review["metadata"] = json!({});
     }
-    review["status"] = json!({"allowed": true, "reason": "the local cluster has one user, who may do everything"});
+    review["status"] =
+        json!({"allowed": true, "reason": "the local cluster has one user, who may do everything"});
     Ok(bodies::json(StatusCode::CREATED, &review))
 }

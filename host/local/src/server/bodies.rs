@@ -52,11 +52,14 @@ where
 /// Adds warnings, which kubectl shows.
 pub(crate) fn warn(mut answer: Answer, warnings: &[String]) -> Answer {
     for warning in warnings.iter().take(16) {
-        let quoted: String =
-            warning.chars().filter(|c| !c.is_control()).flat_map(|c| match c {
+        let quoted: String = warning
+            .chars()
+            .filter(|c| !c.is_control())
+            .flat_map(|c| match c {
                 '"' | '\\' => vec!['\\', c],
                 _ => vec![c],
-            }).collect();
+            })
+            .collect();
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             answer.headers_mut().append(header::WARNING, value);
         }

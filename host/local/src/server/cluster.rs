@@ -253,8 +253,7 @@ fn set_up(server: &Shared, namespace: &str) -> Result<(), LocalError> {
         "provisioner": "ilab.dev/local", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
     }));
     for object in &mut wanted {
-        ensure(server, object)
-            .map_err(|refusal| LocalError::Setup { message: refusal.message })?;
+        ensure(server, object).map_err(|refusal| LocalError::Setup { message: refusal.message })?;
     }
     Ok(())
 }

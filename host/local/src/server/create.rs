@@ -88,7 +88,9 @@ pub(super) fn prepare(server: &Server, resource: &Resource, object: &mut Value) 
     namespace_takes(server, resource, object, &name)?;
     let uid = uid()?;
     let metadata = metadata(object);
-    for own in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "resourceVersion"] {
+    for own in
+        ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "resourceVersion"]
+    {
         metadata.shift_remove(own);
     }
     metadata.insert("uid".into(), json!(uid));
@@ -107,12 +109,7 @@ pub(super) fn prepare(server: &Server, resource: &Resource, object: &mut Value) 
     if causes.is_empty() { Ok(()) } else { Err(Refusal::invalid(resource, &name, &causes)) }
 }
 
-fn namespace_takes(
-    server: &Server,
-    resource: &Resource,
-    object: &Value,
-    name: &str,
-) -> Result<(), Refusal> {
+fn namespace_takes(server: &Server, resource: &Resource, object: &Value, name: &str) -> Result<(), Refusal> {
     if !resource.namespaced {
         return Ok(());
     }
@@ -123,9 +120,8 @@ fn namespace_takes(
         return Err(Refusal::not_found(namespaces, namespace));
     };
     if text(&parse(&stored.object)?, "/status/phase") == "Terminating" {
-        let why = format!(
-            "unable to create new content in namespace {namespace} because it is being terminated"
-        );
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
         return Err(Refusal::forbidden(resource, name, &why));
     }
     Ok(())

@@ -44,7 +44,9 @@ impl Options {
             return Err(Refusal::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Invalid",
-                format!("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: {policy:?}: valid values are \"Foreground\", \"Background\", \"Orphan\" or nil"),
+                format!(
+                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: {policy:?}: valid values are \"Foreground\", \"Background\", \"Orphan\" or nil"
+                ),
             ));
         }
         let dry_run = request.dry_run()? || filled(&body, "/dryRun");
@@ -78,7 +80,8 @@ pub(super) fn one(
         Deleted::Later(object) => bodies::raw(StatusCode::OK, object),
         Deleted::Gone(object) if target.resource.kind == "Pod" => bodies::json(StatusCode::OK, &object),
         Deleted::Gone(object) => {
-            let mut details = json!({"name": name, "kind": target.resource.plural, "uid": text(&object, "/metadata/uid")});
+            let mut details =
+                json!({"name": name, "kind": target.resource.plural, "uid": text(&object, "/metadata/uid")});
             if !target.resource.group.is_empty() {
                 details["group"] = json!(target.resource.group);
             }
@@ -122,21 +125,15 @@ pub(super) fn collection(server: &Shared, request: &Request, target: &Target) ->
     Ok(bodies::json(StatusCode::OK, &list))
 }
 
-fn remove(
-    server: &Server,
-    resource: &Resource,
-    key: &Key,
-    options: &Options,
-) -> Result<Deleted, Refusal> {
+fn remove(server: &Server, resource: &Resource, key: &Key, options: &Options) -> Result<Deleted, Refusal> {
     for _ in 0..32 {
         let Some(stored) = server.store.get(key) else {
             return Err(Refusal::not_found(resource, &key.name));
         };
         let mut object = parse(&stored.object)?;
         let failed = |what: &str, wanted: &str, is: &str| {
-            let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}"
-            );
+            let why =
+                format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
             Refusal::conflict(resource, &key.name, &why)
         };
         let uid = text(&object, "/metadata/uid");

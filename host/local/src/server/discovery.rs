@@ -6,8 +6,7 @@ use super::resources::{GROUPS, RESOURCES, Resource};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-const VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// `/version`.
@@ -44,8 +43,7 @@ fn aggregated(groups: &[&str]) -> Answer {
             })
         })
         .collect();
-    let list =
-        json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items});
+    let list = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items});
     let mut answer = bodies::json(StatusCode::OK, &list);
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
     answer

@@ -14,9 +14,10 @@ use serde_json::json;
 pub(super) fn version_of(request: &Request) -> Result<Option<u64>, Refusal> {
     match request.param("resourceVersion") {
         None => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|_| {
-            Refusal::unknown(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
-        }),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| Refusal::unknown(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))),
     }
 }
 
@@ -28,10 +29,8 @@ pub(super) fn get(
     name: &str,
 ) -> Result<Answer, Refusal> {
     version_of(request)?;
-    let stored = server
-        .store
-        .get(&target.key(name))
-        .ok_or_else(|| Refusal::not_found(target.resource, name))?;
+    let stored =
+        server.store.get(&target.key(name)).ok_or_else(|| Refusal::not_found(target.resource, name))?;
     Ok(bodies::raw(StatusCode::OK, stored.object))
 }
 

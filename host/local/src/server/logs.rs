@@ -246,11 +246,7 @@ fn is_there(server: &Server, key: &Key, uid: &str) -> bool {
 }
 
 /// Resolves when the pod itself was written; false when the store is gone.
-async fn pod_changed(
-    server: &Server,
-    changes: &mut tokio::sync::watch::Receiver<u64>,
-    key: &Key,
-) -> bool {
+async fn pod_changed(server: &Server, changes: &mut tokio::sync::watch::Receiver<u64>, key: &Key) -> bool {
     let before = server.store.get(key).map(|stored| stored.version);
     loop {
         if changes.changed().await.is_err() {

@@ -136,7 +136,8 @@ pub(crate) fn admit_shape(
             first.go_message(resource.kind),
         )));
     }
-    let texts: Vec<String> = unknown.iter().map(|finding| format!("unknown field {:?}", finding.path)).collect();
+    let texts: Vec<String> =
+        unknown.iter().map(|finding| format!("unknown field {:?}", finding.path)).collect();
     match strict {
         Some(true) if !texts.is_empty() => {
             Err(Refusal::bad_request(format!("strict decoding error: {}", texts.join(", "))))

@@ -78,7 +78,9 @@ impl Request {
         self.param(name)
             .map(|value| {
                 value.parse().map_err(|_| {
-                    Refusal::bad_request(format!("strconv.ParseInt: parsing {value:?}: invalid syntax in {name}"))
+                    Refusal::bad_request(format!(
+                        "strconv.ParseInt: parsing {value:?}: invalid syntax in {name}"
+                    ))
                 })
             })
             .transpose()
@@ -128,9 +130,8 @@ impl Request {
                 return Err(Refusal::unsupported_media(kind, "application/json, application/yaml"));
             }
             "application/yaml" | "application/apply-patch+yaml" => self.yaml()?,
-            _ => serde_json::from_slice(&self.body).map_err(|error| {
-                Refusal::bad_request(format!("the body is not valid JSON: {error}"))
-            })?,
+            _ => serde_json::from_slice(&self.body)
+                .map_err(|error| Refusal::bad_request(format!("the body is not valid JSON: {error}")))?,
         };
         if !value.is_object() {
             return Err(Refusal::bad_request("the body must be an object"));

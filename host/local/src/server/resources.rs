@@ -30,11 +30,7 @@ impl Resource {
 
     /// `pods` or `jobs.batch`, as messages name it.
     pub(crate) fn qualified(&self) -> String {
-        if self.group.is_empty() {
-            self.plural.to_owned()
-        } else {
-            format!("{}.{}", self.plural, self.group)
-        }
+        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
     }
 
     /// Defined by a CustomResourceDefinition on a real cluster, which treats those differently in places.

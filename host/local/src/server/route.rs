@@ -81,7 +81,8 @@ fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
         [name, subresource] => (Some(own(name)), Some(own(subresource))),
         _ => return None,
     };
-    if namespace.is_some() && !resource.namespaced || resource.namespaced && namespace.is_none() && name.is_some()
+    if namespace.is_some() && !resource.namespaced
+        || resource.namespaced && namespace.is_none() && name.is_some()
     {
         return None;
     }

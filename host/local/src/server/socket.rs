@@ -62,7 +62,11 @@ fn foreign<B>(request: &Request<B>) -> Option<Refusal> {
     let local = name.eq_ignore_ascii_case("localhost")
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     (request.headers().contains_key(header::ORIGIN) || !local).then(|| {
-        Refusal::new(StatusCode::FORBIDDEN, "Forbidden", "only programs of this machine may use the local cluster")
+        Refusal::new(
+            StatusCode::FORBIDDEN,
+            "Forbidden",
+            "only programs of this machine may use the local cluster",
+        )
     })
 }
 

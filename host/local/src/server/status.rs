@@ -51,7 +51,11 @@ impl Cause {
     }
 
     pub(crate) fn duplicate(field: impl Into<String>, value: &Value) -> Self {
-        Self { reason: "FieldValueDuplicate", message: format!("Duplicate value: {value}"), field: field.into() }
+        Self {
+            reason: "FieldValueDuplicate",
+            message: format!("Duplicate value: {value}"),
+            field: field.into(),
+        }
     }
 
     pub(crate) fn not_found(field: impl Into<String>, value: &Value) -> Self {
@@ -98,7 +102,9 @@ impl Refusal {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UnsupportedMediaType",
-            format!("the body of the request was in an unknown format ({got}) - accepted media types include: {supported}"),
+            format!(
+                "the body of the request was in an unknown format ({got}) - accepted media types include: {supported}"
+            ),
         )
     }
 

@@ -132,7 +132,9 @@ impl Change<'_> {
     fn patch(&self, server: &Shared, patch: &Patch) -> Result<Answer, Refusal> {
         let resource = self.target.resource;
         if resource.custom() && matches!(patch, Patch::Strategic(_)) {
-            return Err(self.patch_refusal(&PatchError::MediaType("application/strategic-merge-patch+json".into())));
+            return Err(
+                self.patch_refusal(&PatchError::MediaType("application/strategic-merge-patch+json".into()))
+            );
         }
         let who = Who::update(self.request.manager(), resource.api_version(), self.subresource());
         for _ in 0..ATTEMPTS {

@@ -119,7 +119,10 @@ pub(super) fn watch(
         bookmarks: request.flag("allowWatchBookmarks"),
     };
     let initial = streaming || matches!(asked, None | Some(0));
-    Ok(bodies::stream("application/json", follow(Arc::clone(server), watching, asked, initial, streaming, timeout)))
+    Ok(bodies::stream(
+        "application/json",
+        follow(Arc::clone(server), watching, asked, initial, streaming, timeout),
+    ))
 }
 
 fn follow(

@@ -157,12 +157,8 @@ impl Log {
             let path = path.clone();
             move |source| LogError::Io { action, path, source }
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(io("open"))?;
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(io("open"))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
         if bytes.len() < MAGIC.len() {
@@ -272,11 +268,8 @@ impl Log {
         if let Some(folder) = self.path.parent() {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(self.error("replace"))?;
         }
-        self.file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .open(&self.path)
-            .map_err(self.error("reopen"))?;
+        self.file =
+            OpenOptions::new().read(true).append(true).open(&self.path).map_err(self.error("reopen"))?;
         self.length = bytes.len() as u64;
         Ok(())
     }

@@ -103,7 +103,10 @@ impl Store {
             }
         })?;
         let (changed, _) = watch::channel(version);
-        Ok(Self { inner: Mutex::new(Inner { objects, history, version, log, live_bytes, closed: false }), changed })
+        Ok(Self {
+            inner: Mutex::new(Inner { objects, history, version, log, live_bytes, closed: false }),
+            changed,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -139,11 +142,7 @@ impl Store {
         namespace: Option<&str>,
     ) -> (Vec<(Arc<Key>, Stored)>, u64) {
         let inner = self.lock();
-        let from = Key {
-            resource,
-            namespace: namespace.unwrap_or_default().to_owned(),
-            name: String::new(),
-        };
+        let from = Key { resource, namespace: namespace.unwrap_or_default().to_owned(), name: String::new() };
         let items = inner
             .objects
             .range::<Key, _>((Bound::Included(&from), Bound::Unbounded))
@@ -223,13 +222,7 @@ impl Store {
         self.settle(inner, version, event, previous);
     }
 
-    fn settle(
-        &self,
-        mut inner: MutexGuard<'_, Inner>,
-        version: u64,
-        event: Event,
-        previous: Option<Bytes>,
-    ) {
+    fn settle(&self, mut inner: MutexGuard<'_, Inner>, version: u64, event: Event, previous: Option<Bytes>) {
         inner.live_bytes -= previous.map_or(0, |bytes| bytes.len() as u64);
         inner.history.push(event);
         inner.version = version;

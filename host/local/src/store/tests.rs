@@ -101,7 +101,8 @@ fn compaction_keeps_the_objects_and_their_versions() {
     let text = "x".repeat(64 << 10);
     let mut version = None;
     for _ in 0..100 {
-        version = Some(store.put(key("big"), version, &mut json!({"metadata": {}, "t": text})).unwrap().version);
+        version =
+            Some(store.put(key("big"), version, &mut json!({"metadata": {}, "t": text})).unwrap().version);
     }
     let last = store.version();
     drop(store);

@@ -24,8 +24,10 @@ use std::time::Duration;
 /// Long, because the machine may be busy; nothing waits that long when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const PROGRAMS: &[&str] =
-    &["sh", "cat", "sleep", "true", "false", "env", "ls", "touch", "id", "hostname", "mkdir", "head", "kill", "dd"];
+const PROGRAMS: &[&str] = &[
+    "sh", "cat", "sleep", "true", "false", "env", "ls", "touch", "id", "hostname", "mkdir", "head", "kill",
+    "dd",
+];
 
 /// A root file system of the programs above and the libraries they need.
 pub fn rootfs() -> &'static Path {
@@ -42,10 +44,17 @@ pub fn rootfs() -> &'static Path {
         for folder in ["bin", "etc", "proc", "dev", "sys", "tmp", "run", "var/tmp", "root", "data"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
-        fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nguest:x:1234:1234::/home/guest:/bin/sh\n").unwrap();
+        fs::write(
+            root.join("etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\nguest:x:1234:1234::/home/guest:/bin/sh\n",
+        )
+        .unwrap();
         let mut files = BTreeSet::new();
         for program in PROGRAMS {
-            let found = ["/bin", "/usr/bin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
+            let found = ["/bin", "/usr/bin"]
+                .iter()
+                .map(|dir| Path::new(dir).join(program))
+                .find(|path| path.exists());
             let found = found.unwrap_or_else(|| panic!("{program} is not on this machine"));
             fs::copy(&found, root.join("bin").join(program)).unwrap();
             let ldd = Command::new("ldd").arg(&found).output().unwrap();
@@ -103,7 +112,8 @@ impl Cluster {
         let local = LocalCluster::open(LocalOptions::new(state)).await.unwrap();
         let client = local.client();
         let mut options = NodeOptions::new(state, shim_command());
-        (options.restart_backoff, options.restart_backoff_max) = (Duration::from_millis(20), Duration::from_millis(200));
+        (options.restart_backoff, options.restart_backoff_max) =
+            (Duration::from_millis(20), Duration::from_millis(200));
         let node = node::start(client.clone(), options).await.unwrap();
         let mut options = ControllerOptions::new(state);
         options.job_backoff = Duration::from_millis(20);
@@ -130,7 +140,11 @@ impl Cluster {
 
     pub fn training_jobs(&self) -> Api<DynamicObject> {
         let kind = GroupVersionKind::gvk("kubeflow.org", "v1", "PyTorchJob");
-        Api::namespaced_with(self.client.clone(), "default", &ApiResource::from_gvk_with_plural(&kind, "pytorchjobs"))
+        Api::namespaced_with(
+            self.client.clone(),
+            "default",
+            &ApiResource::from_gvk_with_plural(&kind, "pytorchjobs"),
+        )
     }
 
     /// Creates any object from JSON.
@@ -154,7 +168,8 @@ impl Cluster {
     /// The whole output of a container's attempt, from its file.
     pub fn log(&self, pod: &Pod, container: &str, attempt: u32) -> String {
         let uid = pod.metadata.uid.clone().unwrap();
-        let folder = self.state.join("pods").join(uid).join("containers").join(container).join(attempt.to_string());
+        let folder =
+            self.state.join("pods").join(uid).join("containers").join(container).join(attempt.to_string());
         fs::read_to_string(folder.join("log")).unwrap()
     }
 
@@ -176,17 +191,17 @@ impl Cluster {
 
     /// Waits until a pod has ended.
     pub async fn ended(&self, name: &str) -> Pod {
-        wait(self.pods(), name, |pod| pod.is_some_and(|pod| matches!(phase(pod).as_str(), "Succeeded" | "Failed")))
-            .await
-            .unwrap()
+        wait(self.pods(), name, |pod| {
+            pod.is_some_and(|pod| matches!(phase(pod).as_str(), "Succeeded" | "Failed"))
+        })
+        .await
+        .unwrap()
     }
 
     /// Waits until a pod runs.
     pub async fn running(&self, name: &str) -> Pod {
         wait(self.pods(), name, |pod| {
-            pod.is_some_and(|pod| {
-                json(pod).pointer("/status/containerStatuses/0/state/running").is_some()
-            })
+            pod.is_some_and(|pod| json(pod).pointer("/status/containerStatuses/0/state/running").is_some())
         })
         .await
         .unwrap()
@@ -223,7 +238,9 @@ pub fn conditions<T: serde::Serialize>(object: &T) -> Vec<String> {
     let object = json(object);
     let all = object.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     let text = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
-    all.iter().map(|one| format!("{}={}/{}", text(one, "type"), text(one, "status"), text(one, "reason"))).collect()
+    all.iter()
+        .map(|one| format!("{}={}/{}", text(one, "type"), text(one, "status"), text(one, "reason")))
+        .collect()
 }
 
 /// Watches an object until it is as wanted; none is an object that is not there.

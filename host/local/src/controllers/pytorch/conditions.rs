@@ -63,7 +63,8 @@ mod tests {
     use super::*;
 
     fn shown(conditions: &Conditions) -> Vec<String> {
-        let one = |one: &Value| format!("{}={}", one["type"].as_str().unwrap(), one["status"].as_str().unwrap());
+        let one =
+            |one: &Value| format!("{}={}", one["type"].as_str().unwrap(), one["status"].as_str().unwrap());
         conditions.0.iter().map(one).collect()
     }
 
@@ -80,6 +81,9 @@ mod tests {
         assert_eq!(set("Running", "True"), ["Created=True", "Running=True"]);
         assert_eq!(set("Succeeded", "True"), ["Created=True", "Running=False", "Succeeded=True"]);
         assert_eq!(set("Failed", "True"), ["Created=True", "Running=False", "Succeeded=True", "Failed=True"]);
-        assert_eq!(set("Running", "True"), ["Created=True", "Running=False", "Succeeded=True", "Failed=True"]);
+        assert_eq!(
+            set("Running", "True"),
+            ["Created=True", "Running=False", "Succeeded=True", "Failed=True"]
+        );
     }
 }

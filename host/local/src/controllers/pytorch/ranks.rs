@@ -80,7 +80,11 @@ impl Rank<'_> {
     /// What the operator sets, in its order.
     fn env(&self) -> Vec<EnvVar> {
         let total: i32 = self.spec.pytorch_replica_specs.values().map(Replica::count).sum();
-        let processes = self.spec.nproc_per_node.as_ref().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        let processes = self
+            .spec
+            .nproc_per_node
+            .as_ref()
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         let mut env = vec![("PYTHONUNBUFFERED", "1".to_owned())];
         if self.spec.pytorch_replica_specs.contains_key("Master") {
             let (address, port) = (format!("{}-master-0", self.job.name_any()), self.port.to_string());
@@ -99,7 +103,11 @@ impl Rank<'_> {
         // The operator's default is `auto`.
         env.push(("PET_NPROC_PER_NODE", processes.unwrap_or_else(|| "auto".to_owned())));
         env.push(("PET_NNODES", total.to_string()));
-        let variable = |(name, value): (&str, String)| EnvVar { name: name.to_owned(), value: Some(value), value_from: None };
+        let variable = |(name, value): (&str, String)| EnvVar {
+            name: name.to_owned(),
+            value: Some(value),
+            value_from: None,
+        };
         env.into_iter().map(variable).collect()
     }
 }
@@ -107,7 +115,10 @@ impl Rank<'_> {
 /// The selector that the status shows for a kind of replica.
 pub(super) fn selector(job: &str, kind: &str) -> String {
     let prefix = "training.kubeflow.org";
-    format!("{prefix}/job-name={job},{prefix}/operator-name=pytorchjob-controller,{prefix}/replica-type={}", kind.to_lowercase())
+    format!(
+        "{prefix}/job-name={job},{prefix}/operator-name=pytorchjob-controller,{prefix}/replica-type={}",
+        kind.to_lowercase()
+    )
 }
 
 /// The exit code of the container that trains.
@@ -129,9 +140,10 @@ pub(super) fn port(pods: &[Pod]) -> u16 {
     }
     let span = u64::from(PORTS.end - PORTS.start);
     let from = RandomState::new().hash_one(0) % span;
-    let free = (0..span)
-        .map(|step| PORTS.start + u16::try_from((from + step) % span).unwrap_or_default())
-        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("::", port)).is_ok());
+    let free =
+        (0..span).map(|step| PORTS.start + u16::try_from((from + step) % span).unwrap_or_default()).find(
+            |&port| TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("::", port)).is_ok(),
+        );
     free.unwrap_or(PORTS.start)
 }
 
@@ -150,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_rank_knows_its_place() {
-        let container = json!({"spec": {"containers": [{"name": "pytorch", "env": [{"name": "OWN", "value": "1"}]}]}});
+        let container =
+            json!({"spec": {"containers": [{"name": "pytorch", "env": [{"name": "OWN", "value": "1"}]}]}});
         let (job, spec) = spec(json!({"nprocPerNode": "2", "pytorchReplicaSpecs": {
             "Master": {"replicas": 1, "restartPolicy": "ExitCode", "template": container},
             "Worker": {"replicas": 2, "template": container},

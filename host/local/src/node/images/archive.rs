@@ -80,7 +80,10 @@ pub(super) fn unpack(archive: &Path, into: &Path) -> Result<ImageConfig, Archive
     let parts = tempfile::Builder::new().prefix("parts-").tempdir_in(parent)?;
     unpack_layer(open(archive)?, parts.path())?;
     let manifest: Vec<ManifestEntry> = read_part(parts.path(), "manifest.json")?;
-    let entry = manifest.into_iter().next().ok_or_else(|| ArchiveError::Damaged("manifest.json is empty".to_owned()))?;
+    let entry = manifest
+        .into_iter()
+        .next()
+        .ok_or_else(|| ArchiveError::Damaged("manifest.json is empty".to_owned()))?;
     for layer in &entry.layers {
         unpack_layer(open(&part(parts.path(), layer)?)?, into)?;
     }
@@ -122,7 +125,9 @@ fn is_image(archive: &Path) -> Result<bool, ArchiveError> {
             return Ok(true);
         }
         let first = path.components().next();
-        if first.is_some_and(|first| ["usr", "etc", "bin", "lib", "dev", "proc"].iter().any(|name| first.as_os_str() == *name)) {
+        if first.is_some_and(|first| {
+            ["usr", "etc", "bin", "lib", "dev", "proc"].iter().any(|name| first.as_os_str() == *name)
+        }) {
             return Ok(false);
         }
     }
@@ -188,7 +193,9 @@ fn unpack_layer(reader: impl Read, into: &Path) -> Result<(), ArchiveError> {
 
 /// Applies a member that only says what a lower layer loses.
 fn whiteout(path: &Path, into: &Path) -> Result<bool, ArchiveError> {
-    let Some(gone) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(".wh.")) else {
+    let Some(gone) =
+        path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(".wh."))
+    else {
         return Ok(false);
     };
     let folder = into.join(path.parent().unwrap_or(Path::new("")));
@@ -293,10 +300,14 @@ mod tests {
         let two = tar(&[("etc/.wh.a", EntryType::Regular, ""), ("etc/b", EntryType::Regular, "2")]);
         let mut builder = tar::Builder::new(Vec::new());
         let manifest = br#"[{"Config":"c.json","RepoTags":["x:1"],"Layers":["1/layer.tar","2/layer.tar"]}]"#;
-        let config = br#"{"config":{"Entrypoint":["/run"],"Cmd":null,"Env":["A=b"],"WorkingDir":"","User":"7"}}"#;
-        for (name, data) in
-            [("1/layer.tar", &one[..]), ("2/layer.tar", &two), ("c.json", config), ("manifest.json", manifest)]
-        {
+        let config =
+            br#"{"config":{"Entrypoint":["/run"],"Cmd":null,"Env":["A=b"],"WorkingDir":"","User":"7"}}"#;
+        for (name, data) in [
+            ("1/layer.tar", &one[..]),
+            ("2/layer.tar", &two),
+            ("c.json", config),
+            ("manifest.json", manifest),
+        ] {
             let mut header = tar::Header::new_gnu();
             header.set_size(data.len() as u64);
             header.set_mode(0o644);
@@ -304,7 +315,10 @@ mod tests {
         }
         let (dir, config) = imported(&builder.into_inner().unwrap());
         let config = config.unwrap();
-        assert_eq!((config.entrypoint.as_slice(), config.user.as_deref()), (&["/run".to_owned()][..], Some("7")));
+        assert_eq!(
+            (config.entrypoint.as_slice(), config.user.as_deref()),
+            (&["/run".to_owned()][..], Some("7"))
+        );
         assert_eq!(config.working_dir, None);
         assert!(!dir.path().join("into/etc/a").exists());
         assert_eq!(fs::read_to_string(dir.path().join("into/etc/b")).unwrap(), "2");

@@ -58,7 +58,9 @@ impl std::str::FromStr for Reference {
             return Err(bad("the tag may have letters, digits, `_`, `.` and `-`, at most 128"));
         }
         let (registry, path) = match name.split_once('/') {
-            Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => (first, path.to_owned()),
+            Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => {
+                (first, path.to_owned())
+            }
             Some(_) => ("docker.io", name.to_owned()),
             None => ("docker.io", format!("library/{name}")),
         };
@@ -69,7 +71,9 @@ impl std::str::FromStr for Reference {
             return Err(bad("the registry must be a host name"));
         }
         if path.split('/').any(|part| !is_part(part)) {
-            return Err(bad("each part of the repository takes lower-case letters and digits, separated by `.`, `_` or `-`"));
+            return Err(bad(
+                "each part of the repository takes lower-case letters and digits, separated by `.`, `_` or `-`",
+            ));
         }
         Ok(Self(match (tag, digest) {
             (_, Some(digest)) => format!("{registry}/{path}@{digest}"),
@@ -140,7 +144,21 @@ mod tests {
 
     #[test]
     fn what_names_no_image_is_refused() {
-        for bad in ["", "A", "a b", "a:", "a:b c", "../etc", "a//b", "quay.io/", "a@sha256:1", "a@md5:x", "/a", "a\u{0}b", "-a"] {
+        for bad in [
+            "",
+            "A",
+            "a b",
+            "a:",
+            "a:b c",
+            "../etc",
+            "a//b",
+            "quay.io/",
+            "a@sha256:1",
+            "a@md5:x",
+            "/a",
+            "a\u{0}b",
+            "-a",
+        ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
         }
     }

@@ -15,13 +15,17 @@ use crate::node::files;
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// No image by this name; the message names the command that imports one.
-    #[error("image {reference} is not imported; run: ilab-host local image import {reference} DIR-OR-ARCHIVE")]
+    #[error(
+        "image {reference} is not imported; run: ilab-host local image import {reference} DIR-OR-ARCHIVE"
+    )]
     Missing {
         /// Which.
         reference: Reference,
     },
     /// It was imported, but its folder is gone.
-    #[error("the root file system of image {reference} is gone from {path}; import it again: ilab-host local image import {reference} DIR-OR-ARCHIVE")]
+    #[error(
+        "the root file system of image {reference} is gone from {path}; import it again: ilab-host local image import {reference} DIR-OR-ARCHIVE"
+    )]
     Gone {
         /// Which.
         reference: Reference,
@@ -239,8 +243,12 @@ impl ImageStore {
     fn new_rootfs(&self) -> Result<tempfile::TempDir, ImageError> {
         use std::os::unix::fs::PermissionsExt;
         let dir = self.dir.join("rootfs");
-        let new = tempfile::Builder::new().prefix("image-").tempdir_in(&dir).map_err(failed("make a folder in", &dir))?;
-        fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755)).map_err(failed("open up", new.path()))?;
+        let new = tempfile::Builder::new()
+            .prefix("image-")
+            .tempdir_in(&dir)
+            .map_err(failed("make a folder in", &dir))?;
+        fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755))
+            .map_err(failed("open up", new.path()))?;
         Ok(new)
     }
 
@@ -296,7 +304,8 @@ impl ImageStore {
     /// [`ImageError::Missing`], [`ImageError::Reference`], [`ImageError::Io`].
     pub fn remove(&self, reference: &str) -> Result<Image, ImageError> {
         let reference: Reference = reference.parse()?;
-        let image = self.read(&reference)?.ok_or_else(|| ImageError::Missing { reference: reference.clone() })?;
+        let image =
+            self.read(&reference)?.ok_or_else(|| ImageError::Missing { reference: reference.clone() })?;
         let file = self.file(&reference);
         fs::remove_file(&file).map_err(failed("remove", file))?;
         self.drop_rootfs(&image)?;
@@ -309,7 +318,10 @@ fn check_rootfs(path: &Path) -> Result<(), ImageError> {
     if !path.is_dir() {
         return Err(wrong("it is no folder"));
     }
-    if !["bin", "usr", "sbin", "lib", "app", "etc"].iter().any(|name| path.join(name).symlink_metadata().is_ok()) {
+    if !["bin", "usr", "sbin", "lib", "app", "etc"]
+        .iter()
+        .any(|name| path.join(name).symlink_metadata().is_ok())
+    {
         return Err(wrong("it has none of bin, usr, sbin, lib, app, etc"));
     }
     Ok(())

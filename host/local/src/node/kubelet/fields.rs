@@ -12,7 +12,8 @@ pub(super) fn hostname(pod: &Pod) -> String {
     let given = pod.spec.as_ref().and_then(|spec| spec.hostname.clone());
     let name = given.unwrap_or_else(|| pod.metadata.name.clone().unwrap_or_default());
     // Linux allows 64, Kubernetes cuts at 63.
-    let cut: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(63).collect();
+    let cut: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(63).collect();
     cut.trim_end_matches(['-', '.']).to_owned()
 }
 
@@ -50,7 +51,11 @@ pub(super) fn field(pod: &Pod, path: &str) -> Result<String, String> {
 }
 
 /// The value of a `resourceFieldRef`: what a container asks for or may use, by default all there is.
-pub(super) fn resource(pod: &Pod, container: &str, selector: &ResourceFieldSelector) -> Result<String, String> {
+pub(super) fn resource(
+    pod: &Pod,
+    container: &str,
+    selector: &ResourceFieldSelector,
+) -> Result<String, String> {
     let name = selector.container_name.as_deref().unwrap_or(container);
     let spec = pod.spec.as_ref().ok_or("the pod has no spec")?;
     let container = spec
@@ -74,7 +79,9 @@ pub(super) fn resource(pod: &Pod, container: &str, selector: &ResourceFieldSelec
     };
     let divisor = match selector.divisor.as_ref().map(|divisor| divisor.0.as_str()) {
         None | Some("" | "0") => 1000,
-        Some(divisor) => quantity::milli(divisor).filter(|&divisor| divisor > 0).ok_or("the divisor is no quantity")?,
+        Some(divisor) => {
+            quantity::milli(divisor).filter(|&divisor| divisor > 0).ok_or("the divisor is no quantity")?
+        }
     };
     Ok(milli.div_ceil(divisor).to_string())
 }
@@ -118,7 +125,8 @@ mod tests {
         assert_eq!(hostname(&pod), "h");
         let selector = |resource: &str, divisor: Option<&str>| ResourceFieldSelector {
             resource: resource.to_owned(),
-            divisor: divisor.map(|text| k8s_openapi::apimachinery::pkg::api::resource::Quantity(text.to_owned())),
+            divisor: divisor
+                .map(|text| k8s_openapi::apimachinery::pkg::api::resource::Quantity(text.to_owned())),
             container_name: None,
         };
         let value = |resource: &str, divisor| super::resource(&pod, "c", &selector(resource, divisor));

@@ -60,9 +60,19 @@ impl Link {
     pub(super) async fn start(ctx: &Ctx, dir: &PodDir) -> Result<Self, LinkError> {
         let mut words = ctx.options.shim_command.iter();
         let program = words.next().ok_or_else(|| LinkError::Ended("no command".to_owned()))?;
-        let log = File::options().create(true).append(true).open(dir.shim_log()).map_err(io("open the shim's log"))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(dir.shim_log())
+            .map_err(io("open the shim's log"))?;
         let mut command = Command::new(program);
-        command.args(words).arg(&dir.0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).current_dir("/");
+        command
+            .args(words)
+            .arg(&dir.0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .current_dir("/");
         // Nothing of the host's environment: credentials live there.
         command.env_clear();
         let mut child = command.spawn().map_err(io("start the pod's shim"))?;

@@ -25,7 +25,10 @@ pub(super) async fn prepare(ctx: &Ctx, dir: &PodDir, pod: &Pod) -> Result<(), Ve
     let mut resolved = Vec::new();
     for container in init.iter().chain(&spec.containers) {
         if !is_name(&container.name) {
-            blocked.push(Blocked::Config { container: container.name.clone(), message: "bad container name".to_owned() });
+            blocked.push(Blocked::Config {
+                container: container.name.clone(),
+                message: "bad container name".to_owned(),
+            });
             continue;
         }
         let userns = ctx.sandbox.user_namespace;
@@ -38,7 +41,9 @@ pub(super) async fn prepare(ctx: &Ctx, dir: &PodDir, pod: &Pod) -> Result<(), Ve
         return Err(blocked);
     }
     files::private_dir(&dir.0).map_err(|error| vec![Blocked::passing(error)])?;
-    let ready = volumes::prepare(&ctx.client, &ctx.options.state, dir, pod, &mut lookup).await.map_err(|why| vec![why])?;
+    let ready = volumes::prepare(&ctx.client, &ctx.options.state, dir, pod, &mut lookup)
+        .await
+        .map_err(|why| vec![why])?;
     for (container, plan) in init.iter().chain(&spec.containers).zip(&mut resolved) {
         match volumes::mounts(container, &ready, &plan.env) {
             Ok(mounts) => plan.mounts = mounts,
@@ -82,7 +87,8 @@ fn millis(duration: std::time::Duration) -> u64 {
 /// How long the pod's containers have to end.
 pub(super) fn grace(pod: &Pod) -> u64 {
     let seconds = pod.metadata.deletion_grace_period_seconds;
-    let seconds = seconds.or_else(|| pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds));
+    let seconds =
+        seconds.or_else(|| pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds));
     seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30)
 }
 
@@ -113,12 +119,15 @@ async fn hosts(ctx: &Ctx, pod: &Pod, spec: &PodSpec, namespace: &str) -> Result<
     names.retain(|name| is_host(name));
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
-    let mut text = String::from("# Written by ilab-host.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    let mut text = String::from(
+        "# Written by ilab-host.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+    );
     for name in names {
         let _ = writeln!(text, "{ADDRESS}\t{name}");
     }
     for alias in spec.host_aliases.iter().flatten() {
-        let given: Vec<_> = alias.hostnames.iter().flatten().filter(|name| is_host(name)).map(String::as_str).collect();
+        let given: Vec<_> =
+            alias.hostnames.iter().flatten().filter(|name| is_host(name)).map(String::as_str).collect();
         if alias.ip.parse::<std::net::IpAddr>().is_ok() && !given.is_empty() {
             let _ = writeln!(text, "{}\t{}", alias.ip, given.join("\t"));
         }

@@ -58,7 +58,8 @@ impl Lookup {
             self.config_maps.insert(name.to_owned(), found);
         }
         Ok(self.config_maps.get(name).and_then(Option::as_ref).map(|map| {
-            let text = map.data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
+            let text =
+                map.data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
             let binary = map.binary_data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
             text.chain(binary).collect()
         }))
@@ -104,9 +105,12 @@ pub(super) async fn container(
     }
     let home = env.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute() && home != Path::new("/"));
     let resources = container.resources.as_ref();
-    let limit = |name: &str| resources.and_then(|all| all.limits.as_ref()?.get(name)).map(|quantity| quantity.0.as_str());
+    let limit = |name: &str| {
+        resources.and_then(|all| all.limits.as_ref()?.get(name)).map(|quantity| quantity.0.as_str())
+    };
     let working_dir = container.working_dir.clone().filter(|dir| !dir.is_empty());
-    let working_dir = working_dir.or_else(|| image.config.working_dir.clone()).unwrap_or_else(|| "/".to_owned());
+    let working_dir =
+        working_dir.or_else(|| image.config.working_dir.clone()).unwrap_or_else(|| "/".to_owned());
     Ok(ContainerPlan {
         name: container.name.clone(),
         image: named,
@@ -131,10 +135,12 @@ pub(super) async fn container(
 fn find_image(container: &Container, images: &ImageStore) -> Result<(Image, String), Blocked> {
     let named = container.image.clone().unwrap_or_default();
     let blocked = |reason, message| Blocked::Image { container: container.name.clone(), reason, message };
-    let reference: Reference =
-        named.parse().map_err(|error: crate::node::BadReference| blocked("InvalidImageName", error.to_string()))?;
+    let reference: Reference = named
+        .parse()
+        .map_err(|error: crate::node::BadReference| blocked("InvalidImageName", error.to_string()))?;
     let policy = PullPolicy::of(container.image_pull_policy.as_deref(), &reference);
-    let image = images.resolve(&named).map_err(|error| blocked(policy.missing_reason(), error.to_string()))?;
+    let image =
+        images.resolve(&named).map_err(|error| blocked(policy.missing_reason(), error.to_string()))?;
     Ok((image, named))
 }
 
@@ -189,7 +195,9 @@ async fn environment(
     // References see what was defined before them, and what the pod's other variables are later overwritten with.
     for variable in container.env.iter().flatten() {
         let value = match (&variable.value, &variable.value_from) {
-            (Some(value), _) => expand(value, |name| env.get(name)).map_err(|error| config(error.to_string()))?,
+            (Some(value), _) => {
+                expand(value, |name| env.get(name)).map_err(|error| config(error.to_string()))?
+            }
             (None, Some(source)) => match from_source(pod, container, source, lookup).await? {
                 Some(value) => value,
                 None => continue,
@@ -246,7 +254,8 @@ async fn from_source(
 
 fn argv(container: &Container, image: &Image, env: &Environment) -> Result<Vec<String>, String> {
     let expanded = |words: &[String]| {
-        let words = words.iter().map(|word| expand(word, |name| env.get(name)).map_err(|error| error.to_string()));
+        let words =
+            words.iter().map(|word| expand(word, |name| env.get(name)).map_err(|error| error.to_string()));
         words.collect::<Result<Vec<_>, _>>()
     };
     let command = container.command.as_deref().filter(|command| !command.is_empty());
@@ -265,11 +274,13 @@ fn argv(container: &Container, image: &Image, env: &Environment) -> Result<Vec<S
 
 /// User, group and home, as pod, container and image say.
 fn user(pod: &Pod, container: &Container, image: &Image) -> Result<(u32, u32, PathBuf), String> {
-    let of_pod: Option<&PodSecurityContext> = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let of_pod: Option<&PodSecurityContext> =
+        pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
     let own: Option<&SecurityContext> = container.security_context.as_ref();
     let wanted = own.and_then(|own| own.run_as_user).or_else(|| of_pod.and_then(|pod| pod.run_as_user));
     let group = own.and_then(|own| own.run_as_group).or_else(|| of_pod.and_then(|pod| pod.run_as_group));
-    let not_root = own.and_then(|own| own.run_as_non_root).or_else(|| of_pod.and_then(|pod| pod.run_as_non_root));
+    let not_root =
+        own.and_then(|own| own.run_as_non_root).or_else(|| of_pod.and_then(|pod| pod.run_as_non_root));
     let accounts = Accounts::of(&image.rootfs);
     let (mut uid, mut gid) = (0, 0);
     if let Some(user) = &image.config.user {
@@ -277,11 +288,14 @@ fn user(pod: &Pod, container: &Container, image: &Image) -> Result<(u32, u32, Pa
         let known = accounts.by_name(user);
         uid = match user.parse() {
             Ok(number) => number,
-            Err(_) => known.map(|account| account.uid).ok_or_else(|| format!("the image has no user {user:?}"))?,
+            Err(_) => {
+                known.map(|account| account.uid).ok_or_else(|| format!("the image has no user {user:?}"))?
+            }
         };
         gid = group.parse().ok().or(known.map(|account| account.gid)).unwrap_or_default();
     }
-    let number = |given: i64, what: &str| u32::try_from(given).map_err(|_| format!("{what} {given} is out of range"));
+    let number =
+        |given: i64, what: &str| u32::try_from(given).map_err(|_| format!("{what} {given} is out of range"));
     if let Some(wanted) = wanted {
         uid = number(wanted, "runAsUser")?;
         gid = accounts.by_uid(uid).map_or(0, |account| account.gid);
@@ -383,7 +397,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("etc")).unwrap();
         let real = dir.path().join("etc/real");
-        std::fs::write(&real, "root:x:0:0:root:/root:/bin/sh\napp:x:7:8::/home/app:/bin/sh\nbroken\n").unwrap();
+        std::fs::write(&real, "root:x:0:0:root:/root:/bin/sh\napp:x:7:8::/home/app:/bin/sh\nbroken\n")
+            .unwrap();
         std::os::unix::fs::symlink("/etc/real", dir.path().join("etc/passwd")).unwrap();
         let (pod, mut container) = (Pod::default(), Container::default());
         let found = |container: &Container, user| super::user(&pod, container, &image(dir.path(), user));
@@ -394,7 +409,8 @@ mod tests {
         container.security_context =
             Some(SecurityContext { run_as_user: Some(7), run_as_non_root: Some(true), ..Default::default() });
         assert_eq!(found(&container, None), Ok((7, 8, "/home/app".into())));
-        container.security_context = Some(SecurityContext { run_as_non_root: Some(true), ..Default::default() });
+        container.security_context =
+            Some(SecurityContext { run_as_non_root: Some(true), ..Default::default() });
         assert!(found(&container, None).unwrap_err().contains("runAsNonRoot"));
     }
 }

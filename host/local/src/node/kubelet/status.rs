@@ -18,19 +18,30 @@ pub(super) fn running(pod: &Pod, state: &PodState) -> Value {
     let spec = pod.spec.as_ref();
     let init: Vec<Container> = spec.and_then(|spec| spec.init_containers.clone()).unwrap_or_default();
     let containers = spec.map(|spec| spec.containers.clone()).unwrap_or_default();
-    let unready: Vec<_> =
-        state.containers.iter().filter(|one| !matches!(one.now, Now::Running { .. })).map(|one| one.name.as_str()).collect();
+    let unready: Vec<_> = state
+        .containers
+        .iter()
+        .filter(|one| !matches!(one.now, Now::Running { .. }))
+        .map(|one| one.name.as_str())
+        .collect();
     let ready = match state.phase {
         Phase::Succeeded => Condition::no("PodCompleted", String::new()),
         Phase::Failed => Condition::no("PodFailed", String::new()),
         _ if unready.is_empty() => Condition::yes(),
-        _ => Condition::no("ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" "))),
+        _ => Condition::no(
+            "ContainersNotReady",
+            format!("containers with unready status: [{}]", unready.join(" ")),
+        ),
     };
     let initialized = if state.initialized {
         Condition { reason: (state.phase == Phase::Succeeded).then_some("PodCompleted"), ..Condition::yes() }
     } else {
-        let waiting: Vec<_> = state.init.iter().filter(|one| !done(one)).map(|one| one.name.as_str()).collect();
-        Condition::no("ContainersNotInitialized", format!("containers with incomplete status: [{}]", waiting.join(" ")))
+        let waiting: Vec<_> =
+            state.init.iter().filter(|one| !done(one)).map(|one| one.name.as_str()).collect();
+        Condition::no(
+            "ContainersNotInitialized",
+            format!("containers with incomplete status: [{}]", waiting.join(" ")),
+        )
     };
     json!({
         "phase": state.phase.as_str(),
@@ -53,7 +64,8 @@ fn done(state: &ContainerState) -> bool {
 /// The status of a pod that cannot start yet.
 pub(super) fn blocked(pod: &Pod, why: &[Blocked], since: Timestamp) -> Value {
     let spec = pod.spec.as_ref();
-    let has_init = spec.is_some_and(|spec| spec.init_containers.as_ref().is_some_and(|init| !init.is_empty()));
+    let has_init =
+        spec.is_some_and(|spec| spec.init_containers.as_ref().is_some_and(|init| !init.is_empty()));
     let waiting = |container: &Container, init: bool| {
         let default = if has_init && !init { "PodInitializing" } else { "ContainerCreating" };
         let (reason, message) = why
@@ -73,16 +85,25 @@ pub(super) fn blocked(pod: &Pod, why: &[Blocked], since: Timestamp) -> Value {
             "restartCount": 0, "lastState": {}, "state": {"waiting": {"reason": reason, "message": message}},
         })
     };
-    let list = |containers: &[Container], init| containers.iter().map(|one| waiting(one, init)).collect::<Vec<_>>();
+    let list =
+        |containers: &[Container], init| containers.iter().map(|one| waiting(one, init)).collect::<Vec<_>>();
     let init = spec.and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
     let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
-    let names = |containers: &[Container]| containers.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(" ");
+    let names = |containers: &[Container]| {
+        containers.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(" ")
+    };
     let initialized = if has_init {
-        Condition::no("ContainersNotInitialized", format!("containers with incomplete status: [{}]", names(init)))
+        Condition::no(
+            "ContainersNotInitialized",
+            format!("containers with incomplete status: [{}]", names(init)),
+        )
     } else {
         Condition::yes()
     };
-    let ready = Condition::no("ContainersNotReady", format!("containers with unready status: [{}]", names(containers)));
+    let ready = Condition::no(
+        "ContainersNotReady",
+        format!("containers with unready status: [{}]", names(containers)),
+    );
     json!({
         "phase": "Pending",
         "conditions": conditions(pod, initialized, ready),
@@ -165,13 +186,15 @@ fn conditions(pod: &Pod, initialized: Condition, ready: Condition) -> Vec<Value>
         }
         value
     };
-    let mut all = vec![entry("Initialized", &initialized), entry("Ready", &ready), entry("ContainersReady", &ready)];
+    let mut all =
+        vec![entry("Initialized", &initialized), entry("Ready", &ready), entry("ContainersReady", &ready)];
     all.extend(before.iter().filter(|known| !own.contains(&known.type_.as_str())).map(|known| json!(known)));
     all
 }
 
 fn qos(pod: &Pod) -> &'static str {
-    let containers = pod.spec.iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
+    let containers =
+        pod.spec.iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
     let (mut any, mut all) = (false, true);
     for container in containers {
         let resources = container.resources.clone().unwrap_or_default();

@@ -83,7 +83,8 @@ async fn claim_of(client: &Client, state: &Path, pod: &Pod, name: &str) -> Resul
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let claim = api.get_opt(name).await.map_err(Blocked::passing)?;
-    let claim = claim.ok_or_else(|| Blocked::Volume { message: format!("persistentvolumeclaim \"{name}\" not found") })?;
+    let claim = claim
+        .ok_or_else(|| Blocked::Volume { message: format!("persistentvolumeclaim \"{name}\" not found") })?;
     let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
     let uid = claim.metadata.uid.as_deref().unwrap_or_default();
     let dir = claim_dir(state, namespace, name, uid);
@@ -102,7 +103,8 @@ async fn contents(pod: &Pod, volume: &Volume, lookup: &mut Lookup) -> Result<Con
     let passing = Blocked::passing;
     if let Some(source) = &volume.config_map {
         let data = lookup.config_map(&source.name).await.map_err(passing)?;
-        let part = Part { what: "configmap", name: &source.name, items: &source.items, optional: source.optional };
+        let part =
+            Part { what: "configmap", name: &source.name, items: &source.items, optional: source.optional };
         add(&mut contents, part, data, mode(source.default_mode)).map_err(|error| blocked(name, error))?;
     } else if let Some(source) = &volume.secret {
         let secret = source.secret_name.as_deref().unwrap_or_default();
@@ -111,17 +113,28 @@ async fn contents(pod: &Pod, volume: &Volume, lookup: &mut Lookup) -> Result<Con
         add(&mut contents, part, data, mode(source.default_mode)).map_err(|error| blocked(name, error))?;
     } else if let Some(source) = &volume.downward_api {
         let files = source.items.iter().flatten();
-        downward(&mut contents, pod, files, mode(source.default_mode)).map_err(|error| blocked(name, error))?;
+        downward(&mut contents, pod, files, mode(source.default_mode))
+            .map_err(|error| blocked(name, error))?;
     } else if let Some(projected) = &volume.projected {
         let default = mode(projected.default_mode);
         for source in projected.sources.iter().flatten() {
             if let Some(source) = &source.config_map {
                 let data = lookup.config_map(&source.name).await.map_err(passing)?;
-                let part = Part { what: "configmap", name: &source.name, items: &source.items, optional: source.optional };
+                let part = Part {
+                    what: "configmap",
+                    name: &source.name,
+                    items: &source.items,
+                    optional: source.optional,
+                };
                 add(&mut contents, part, data, default).map_err(|error| blocked(name, error))?;
             } else if let Some(source) = &source.secret {
                 let data = lookup.secret(&source.name).await.map_err(passing)?;
-                let part = Part { what: "secret", name: &source.name, items: &source.items, optional: source.optional };
+                let part = Part {
+                    what: "secret",
+                    name: &source.name,
+                    items: &source.items,
+                    optional: source.optional,
+                };
                 add(&mut contents, part, data, default).map_err(|error| blocked(name, error))?;
             } else if let Some(source) = &source.downward_api {
                 let files = source.items.iter().flatten();
@@ -153,7 +166,9 @@ fn add(contents: &mut Contents, part: Part<'_>, data: Option<Data>, default: u32
         return if optional { Ok(()) } else { Err(format!("{} \"{}\" not found", part.what, part.name)) };
     };
     match part.items {
-        None => contents.extend(data.into_iter().filter_map(|(key, value)| Some((relative(&key).ok()?, (value, default))))),
+        None => contents.extend(
+            data.into_iter().filter_map(|(key, value)| Some((relative(&key).ok()?, (value, default)))),
+        ),
         Some(items) => {
             for item in items {
                 match data.remove(&item.key) {
@@ -220,14 +235,18 @@ pub(super) fn mounts(
     let config = |message: String| Blocked::Config { container: container.name.clone(), message };
     let mut mounts = Vec::new();
     for mount in container.volume_mounts.iter().flatten() {
-        let volume = ready.get(&mount.name).ok_or_else(|| config(format!("volume {:?} not found", mount.name)))?;
+        let volume =
+            ready.get(&mount.name).ok_or_else(|| config(format!("volume {:?} not found", mount.name)))?;
         let value = |name: &str| env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
             (Some(path), _) if !path.is_empty() => Some(path.clone()),
-            (_, Some(text)) if !text.is_empty() => Some(expand(text, value).map_err(|error| config(error.to_string()))?),
+            (_, Some(text)) if !text.is_empty() => {
+                Some(expand(text, value).map_err(|error| config(error.to_string()))?)
+            }
             _ => None,
         };
-        let sub_path = sub_path.map(|path| relative(path.trim_end_matches('/')).map_err(config)).transpose()?;
+        let sub_path =
+            sub_path.map(|path| relative(path.trim_end_matches('/')).map_err(config)).transpose()?;
         // Relative mount paths are taken from the root, as container runtimes do.
         let target = Path::new("/").join(&mount.mount_path);
         let read_only = volume.read_only || mount.read_only == Some(true);
@@ -253,7 +272,11 @@ mod tests {
         assert_eq!(add(&mut contents, part(&None, None), None, 0).unwrap_err(), "secret \"s\" not found");
         add(&mut contents, part(&None, Some(true)), None, 0).unwrap();
         let none = Some(vec![KeyToPath { key: "c".into(), path: "c".into(), mode: None }]);
-        assert!(add(&mut contents, part(&none, None), data(), 0).unwrap_err().contains("non-existent secret key: c"));
+        assert!(
+            add(&mut contents, part(&none, None), data(), 0)
+                .unwrap_err()
+                .contains("non-existent secret key: c")
+        );
         let evil = Some(vec![KeyToPath { key: "a".into(), path: "../../x".into(), mode: None }]);
         assert!(add(&mut contents, part(&evil, None), data(), 0).is_err());
         let dir = tempfile::tempdir().unwrap();
@@ -272,7 +295,10 @@ mod tests {
         .unwrap();
         let env = [("POD".to_owned(), "p".to_owned())];
         let found = mounts(&container, &ready, &env).unwrap();
-        assert_eq!(found[0], Mount { source: "/s".into(), sub_path: Some("y".into()), target: "/b".into(), read_only: false });
+        assert_eq!(
+            found[0],
+            Mount { source: "/s".into(), sub_path: Some("y".into()), target: "/b".into(), read_only: false }
+        );
         assert_eq!(found[1].sub_path.as_deref(), Some(Path::new("x/p")));
         assert!(found[1].read_only);
         for evil in ["../x", "/etc"] {

@@ -138,7 +138,11 @@ impl Worker {
                 Blocked::Volume { message } => ("FailedMount", message.clone()),
                 Blocked::Passing { message } => ("FailedCreatePodSandBox", message.clone()),
             };
-            let reason = if matches!(blocked, Blocked::Image { .. }) && reason == "ImagePullBackOff" { "Failed" } else { reason };
+            let reason = if matches!(blocked, Blocked::Image { .. }) && reason == "ImagePullBackOff" {
+                "Failed"
+            } else {
+                reason
+            };
             self.ctx.events.warning(&about, reason, &message).await;
         }
         self.patch(&pod, status::blocked(&pod, why, self.since)).await;
@@ -248,7 +252,9 @@ impl Worker {
         }
         let was = self.before.as_ref().map_or(0, |before| before.lost);
         if self.before.is_some() && state.lost > was {
-            events.warning(&about, "ShimLost", "the pod's shim was killed; it was taken up by a new one").await;
+            events
+                .warning(&about, "ShimLost", "the pod's shim was killed; it was taken up by a new one")
+                .await;
         }
     }
 

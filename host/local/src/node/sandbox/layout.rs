@@ -152,7 +152,9 @@ impl Layout {
         }
         match fs::read_link(self.on_host(resolved)) {
             Ok(link) => Ok(Some(link)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => {
+                Ok(None)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
             Err(source) => Err(LayoutError::Io { path: resolved.to_owned(), source }),
         }
@@ -173,7 +175,8 @@ impl Layout {
             push(&mut args, "--ro-bind", &[self.rootfs.as_os_str(), "/".as_ref()]);
         }
         // Parents sort before what is in them, whether opened or mounted.
-        let mut steps: BTreeMap<&Path, Option<&Source>> = opened.iter().map(|path| (path.as_path(), None)).collect();
+        let mut steps: BTreeMap<&Path, Option<&Source>> =
+            opened.iter().map(|path| (path.as_path(), None)).collect();
         steps.extend(self.mounts.iter().map(|(path, source)| (path.as_path(), Some(source))));
         for (path, source) in steps {
             match source {
@@ -215,8 +218,11 @@ impl Layout {
         let failed = |source| LayoutError::Io { path: folder.to_owned(), source };
         push(args, "--perms", &["0755".as_ref()]);
         push(args, "--tmpfs", &[folder.as_os_str()]);
-        let mut entries: Vec<_> =
-            fs::read_dir(self.on_host(folder)).map_err(failed)?.take(MAX_OPENED + 1).collect::<Result<_, _>>().map_err(failed)?;
+        let mut entries: Vec<_> = fs::read_dir(self.on_host(folder))
+            .map_err(failed)?
+            .take(MAX_OPENED + 1)
+            .collect::<Result<_, _>>()
+            .map_err(failed)?;
         if entries.len() > MAX_OPENED {
             return Err(LayoutError::TooManyEntries { target: folder.to_owned(), folder: folder.to_owned() });
         }
@@ -292,7 +298,8 @@ mod tests {
     }
 
     fn text(layout: &Layout) -> String {
-        let args: Vec<_> = layout.arguments().unwrap().iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let args: Vec<_> =
+            layout.arguments().unwrap().iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         args.join(" ").replace(&*layout.rootfs.to_string_lossy(), "ROOT")
     }
 
@@ -321,7 +328,10 @@ mod tests {
         layout.mount(Path::new("/new"), source("/claim")).unwrap();
         layout.mount(Path::new("/data"), source("/other")).unwrap();
         let text = text(&layout);
-        assert!(text.starts_with("--perms 0755 --tmpfs / --symlink usr/bin /bin --ro-bind ROOT/etc /etc"), "{text}");
+        assert!(
+            text.starts_with("--perms 0755 --tmpfs / --symlink usr/bin /bin --ro-bind ROOT/etc /etc"),
+            "{text}"
+        );
         assert!(text.contains("--bind /other /data --bind /claim /new --remount-ro /"), "{text}");
         assert!(!text.contains("ROOT/data"), "{text}");
     }

@@ -34,7 +34,9 @@ impl InForce {
                     this.groups.push(group);
                 }
                 Err(_) => match limit_data(pid, bytes) {
-                    Ok(()) => this.notes.push(format!("memory {bytes} bytes for each process (RLIMIT_DATA; no cgroup here)")),
+                    Ok(()) => this
+                        .notes
+                        .push(format!("memory {bytes} bytes for each process (RLIMIT_DATA; no cgroup here)")),
                     Err(error) => this.notes.push(format!("memory limit not in force: {error}")),
                 },
             }
@@ -48,7 +50,9 @@ impl InForce {
                     }
                 }
                 Err(_) => match pin(pid, milli) {
-                    Ok(cpus) => this.notes.push(format!("cpu {milli}m as {cpus} processors (affinity; no cgroup here)")),
+                    Ok(cpus) => this
+                        .notes
+                        .push(format!("cpu {milli}m as {cpus} processors (affinity; no cgroup here)")),
                     Err(error) => this.notes.push(format!("cpu limit not in force: {error}")),
                 },
             }
@@ -61,7 +65,8 @@ impl InForce {
         let Some(group) = &self.oom else { return false };
         ["memory.oom_control", "memory.events"].iter().any(|file| {
             fs::read_to_string(group.join(file)).is_ok_and(|text| {
-                text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
+                text.lines()
+                    .any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
             })
         })
     }
@@ -103,7 +108,9 @@ impl Cgroups {
         let root = Path::new("/sys/fs/cgroup");
         for line in own.lines() {
             let mut parts = line.splitn(3, ':');
-            let (Some(id), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+            let (Some(id), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+                continue;
+            };
             let path = path.trim_start_matches('/');
             let existing = |base: PathBuf| {
                 let own = base.join(path);
@@ -177,7 +184,10 @@ fn pin(process: u32, milli: u64) -> io::Result<usize> {
     let allowed = rustix::thread::sched_getaffinity(None)?;
     let wanted = usize::try_from(milli.div_ceil(1000).max(1)).unwrap_or(usize::MAX);
     let mut chosen = rustix::thread::CpuSet::new();
-    (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).take(wanted).for_each(|cpu| chosen.set(cpu));
+    (0..rustix::thread::CpuSet::MAX_CPU)
+        .filter(|&cpu| allowed.is_set(cpu))
+        .take(wanted)
+        .for_each(|cpu| chosen.set(cpu));
     rustix::thread::sched_setaffinity(Some(pid(process)?), &chosen)?;
     Ok(chosen.count() as usize)
 }

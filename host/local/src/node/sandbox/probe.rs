@@ -51,7 +51,11 @@ impl Sandbox {
     fn probe_program(bwrap: PathBuf) -> Result<Self, NodeError> {
         let refused = |message: String| NodeError::SandboxRefused { path: bwrap.clone(), message };
         let says = |argument: &str| {
-            Command::new(&bwrap).arg(argument).stdin(Stdio::null()).output().map_err(|error| refused(error.to_string()))
+            Command::new(&bwrap)
+                .arg(argument)
+                .stdin(Stdio::null())
+                .output()
+                .map_err(|error| refused(error.to_string()))
         };
         let version = String::from_utf8_lossy(&says("--version")?.stdout).trim().to_owned();
         let bind_fd = String::from_utf8_lossy(&says("--help")?.stdout).contains("--ro-bind-fd");
@@ -76,7 +80,11 @@ impl Sandbox {
 
     fn tried(&self) -> Result<(), String> {
         let mut command = Command::new(&self.bwrap);
-        command.args(self.namespaces(0, 0)).args(["--ro-bind", "/", "/"]).args(self.proc()).args(["--dev", "/dev"]);
+        command
+            .args(self.namespaces(0, 0))
+            .args(["--ro-bind", "/", "/"])
+            .args(self.proc())
+            .args(["--dev", "/dev"]);
         command.arg("--").arg(&self.bwrap).arg("--version").stdin(Stdio::null());
         let output = command.output().map_err(|error| error.to_string())?;
         if output.status.success() {
@@ -89,11 +97,12 @@ impl Sandbox {
 
     /// The arguments for the namespaces and privileges of a container that runs as this user.
     pub(crate) fn namespaces(&self, uid: u32, gid: u32) -> Vec<String> {
-        let mut args: Vec<String> = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-            .iter()
-            .chain(&["--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"])
-            .map(|&arg| arg.to_owned())
-            .collect();
+        let mut args: Vec<String> =
+            ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+                .iter()
+                .chain(&["--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"])
+                .map(|&arg| arg.to_owned())
+                .collect();
         if self.user_namespace {
             args.push("--unshare-user".to_owned());
             args.extend(["--uid".to_owned(), uid.to_string(), "--gid".to_owned(), gid.to_string()]);
@@ -134,10 +143,17 @@ mod tests {
     fn a_program_that_always_fails_is_refused_with_its_words() {
         let dir = tempfile::tempdir().unwrap();
         let fake = dir.path().join("bwrap");
-        std::fs::write(&fake, "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n").unwrap();
+        std::fs::write(
+            &fake,
+            "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n",
+        )
+        .unwrap();
         std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
         let error = Sandbox::probe_program(fake).unwrap_err().to_string();
-        assert!(error.contains("No permissions to create new namespace") && error.contains("podman"), "{error}");
+        assert!(
+            error.contains("No permissions to create new namespace") && error.contains("podman"),
+            "{error}"
+        );
     }
 
     #[test]

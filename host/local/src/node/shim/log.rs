@@ -40,7 +40,8 @@ impl LogWriter {
         if self.written >= self.cap {
             fs::rename(&self.path, self.path.with_extension("1"))?;
             self.file = new_file(&self.path)?;
-            let note = format!("[ilab-host: output before this was rotated away after {} bytes]\n", self.written);
+            let note =
+                format!("[ilab-host: output before this was rotated away after {} bytes]\n", self.written);
             self.file.write_all(note.as_bytes())?;
             self.written = 0;
         }
@@ -65,7 +66,9 @@ pub(super) fn tail(path: &Path, bytes: u64) -> String {
         file.seek(SeekFrom::Start(from))?;
         let mut text = Vec::new();
         file.take(bytes).read_to_end(&mut text)?;
-        if from > 0 && let Some(at) = text.iter().position(|&byte| byte == b'\n') {
+        if from > 0
+            && let Some(at) = text.iter().position(|&byte| byte == b'\n')
+        {
             text.drain(..=at);
         }
         Ok(text)

@@ -64,7 +64,8 @@ pub fn main(pod_dir: &Path) -> ExitCode {
 /// Closes whatever the host was started with beyond input, output and error: a container must not inherit it.
 fn close_inherited() {
     let Ok(open) = fs::read_dir("/proc/self/fd") else { return };
-    let numbers: Vec<i32> = open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let numbers: Vec<i32> =
+        open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for number in numbers.into_iter().filter(|&number| number > 2) {
         // The folder that was just read is among them, and closed already.
         let _ = nix::unistd::close(number);

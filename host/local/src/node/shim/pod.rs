@@ -82,7 +82,13 @@ pub(super) struct Pod {
 }
 
 impl Pod {
-    pub(super) fn new(plan: PodPlan, dir: PodDir, before: Option<PodState>, hub: Hub, events: Sender<Event>) -> Self {
+    pub(super) fn new(
+        plan: PodPlan,
+        dir: PodDir,
+        before: Option<PodState>,
+        hub: Hub,
+        events: Sender<Event>,
+    ) -> Self {
         let resumed = before.is_some();
         let mut state = before.unwrap_or_else(|| new_state(&plan));
         state.lost += u32::from(resumed);
@@ -91,7 +97,8 @@ impl Pod {
         };
         let (init, containers) = (lives(&plan.init, &state.init), lives(&plan.containers, &state.containers));
         let deadline = plan.active_deadline_seconds.map(|seconds| {
-            let passed = Duration::try_from(Timestamp::now().duration_since(state.started_at)).unwrap_or_default();
+            let passed =
+                Duration::try_from(Timestamp::now().duration_since(state.started_at)).unwrap_or_default();
             Instant::now() + Duration::from_secs(seconds).saturating_sub(passed)
         });
         let mut this = Self {
@@ -182,7 +189,8 @@ impl Pod {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.deadline = None;
             self.state.reason = Some("DeadlineExceeded".to_owned());
-            self.state.message = Some("Pod was active on the node longer than the specified deadline".to_owned());
+            self.state.message =
+                Some("Pod was active on the node longer than the specified deadline".to_owned());
             self.stop(Duration::from_secs(self.plan.grace_seconds));
         }
         if let Some(stopping) = self.stopping.take() {
@@ -207,8 +215,8 @@ impl Pod {
                 self.start_if_due(Slot { init: false, index }, now);
             }
         }
-        let done = self.state.initialized
-            && self.containers.iter().all(|life| !life.busy && life.due.is_none());
+        let done =
+            self.state.initialized && self.containers.iter().all(|life| !life.busy && life.due.is_none());
         let failed_init = self.failed_init();
         if done || failed_init {
             for life in &mut self.init {
@@ -240,13 +248,19 @@ impl Pod {
     fn failed_init(&self) -> bool {
         !self.state.initialized
             && self.init.iter().zip(&self.state.init).any(|(life, state)| {
-                !life.busy && life.due.is_none() && matches!(&state.now, Now::Terminated(exit) if exit.exit_code != 0)
+                !life.busy
+                    && life.due.is_none()
+                    && matches!(&state.now, Now::Terminated(exit) if exit.exit_code != 0)
             })
     }
 
     fn verdict(&self) -> Phase {
         let well = self.state.initialized
-            && self.state.containers.iter().all(|state| matches!(&state.now, Now::Terminated(exit) if exit.exit_code == 0));
+            && self
+                .state
+                .containers
+                .iter()
+                .all(|state| matches!(&state.now, Now::Terminated(exit) if exit.exit_code == 0));
         if well { Phase::Succeeded } else { Phase::Failed }
     }
 
@@ -306,7 +320,8 @@ impl Pod {
         if state.last.is_some() {
             state.attempt += 1;
         }
-        let (attempt, plan, dir, events) = (state.attempt, self.plan.clone(), self.dir.clone(), self.events.clone());
+        let (attempt, plan, dir, events) =
+            (state.attempt, self.plan.clone(), self.dir.clone(), self.events.clone());
         let work = move || {
             let container = slot.of(&plan.init, &plan.containers);
             let started = events.clone();
@@ -315,7 +330,9 @@ impl Pod {
             });
             let _ = events.send(Event::Ended(slot, exit));
         };
-        if let Err(error) = std::thread::Builder::new().name("container".to_owned()).stack_size(512 << 10).spawn(work) {
+        if let Err(error) =
+            std::thread::Builder::new().name("container".to_owned()).stack_size(512 << 10).spawn(work)
+        {
             let at = Timestamp::now();
             self.ended(
                 slot,
@@ -387,7 +404,8 @@ impl Pod {
     fn next_time(&self) -> Option<Instant> {
         let stop = self.stopping.as_ref().or(self.finishing.as_ref());
         let stop = stop.map(|stop| if stop.killed { stop.give_up_at } else { stop.kill_at });
-        let due = self.init.iter().chain(&self.containers).filter(|life| !life.busy).filter_map(|life| life.due);
+        let due =
+            self.init.iter().chain(&self.containers).filter(|life| !life.busy).filter_map(|life| life.due);
         due.chain(stop).chain(self.deadline).min()
     }
 

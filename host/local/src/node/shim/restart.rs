@@ -59,9 +59,13 @@ mod tests {
     #[test]
     fn policies() {
         use RestartPolicy::{Always, Never, OnFailure};
-        for (policy, code, again) in
-            [(Always, 0, true), (Always, 1, true), (OnFailure, 0, false), (OnFailure, 137, true), (Never, 1, false)]
-        {
+        for (policy, code, again) in [
+            (Always, 0, true),
+            (Always, 1, true),
+            (OnFailure, 0, false),
+            (OnFailure, 137, true),
+            (Never, 1, false),
+        ] {
             assert_eq!(wanted(policy, code), again, "{policy:?} {code}");
         }
     }

@@ -211,7 +211,9 @@ fn open_process(pid: i32) -> io::Result<OwnedFd> {
 fn spawn(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::Result<std::process::Child> {
     let _one = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
     let set = |flag: FdFlag| -> io::Result<()> {
-        inherited.iter().try_for_each(|fd| fcntl(fd, FcntlArg::F_SETFD(flag)).map(drop).map_err(io::Error::from))
+        inherited
+            .iter()
+            .try_for_each(|fd| fcntl(fd, FcntlArg::F_SETFD(flag)).map(drop).map_err(io::Error::from))
     };
     set(FdFlag::empty())?;
     let child = command.spawn();
@@ -251,7 +253,8 @@ fn layout(
             None => fixed(&mount.source, mount.read_only),
             Some(sub) => {
                 let target = mount.target.display().to_string();
-                let fd = subpath::open(&mount.source, sub).map_err(|source| StartError::Mount { target, source })?;
+                let fd = subpath::open(&mount.source, sub)
+                    .map_err(|source| StartError::Mount { target, source })?;
                 let source = if plan.sandbox.bind_fd {
                     Source::Fd { fd: fd.as_raw_fd(), read_only: mount.read_only }
                 } else {
@@ -304,7 +307,8 @@ fn options(
 
 /// A file in memory: arguments on the command line could be read by everyone, and the environment holds secrets.
 fn args_file(options: &[OsString]) -> Result<File, StartError> {
-    let fd = memfd_create("options", MFdFlags::MFD_CLOEXEC).map_err(|errno| io("make a file in memory")(errno.into()))?;
+    let fd = memfd_create("options", MFdFlags::MFD_CLOEXEC)
+        .map_err(|errno| io("make a file in memory")(errno.into()))?;
     let mut file = File::from(fd);
     let mut bytes = Vec::new();
     for option in options {
@@ -346,7 +350,11 @@ fn exit(
         (None, Some(signal)) => 128 + signal,
         (None, None) => {
             let said = log::tail(log, MAX_MESSAGE);
-            let line = said.lines().rev().find_map(|line| line.strip_prefix("bwrap: ")).unwrap_or("the sandbox did not start");
+            let line = said
+                .lines()
+                .rev()
+                .find_map(|line| line.strip_prefix("bwrap: "))
+                .unwrap_or("the sandbox did not start");
             return Err(StartError::Sandbox(line.to_owned()));
         }
     };

@@ -13,18 +13,28 @@ use std::path::{Component, Path};
 
 /// Opens `sub` below `volume` as a path descriptor; folders that are missing are made.
 pub(super) fn open(volume: &Path, sub: &Path) -> io::Result<OwnedFd> {
-    let mut at: OwnedFd =
-        File::options().read(true).custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits()).open(volume)?.into();
+    let mut at: OwnedFd = File::options()
+        .read(true)
+        .custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits())
+        .open(volume)?
+        .into();
     let how = || {
-        OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS)
+        OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(
+            ResolveFlag::RESOLVE_BENEATH
+                | ResolveFlag::RESOLVE_NO_SYMLINKS
+                | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+        )
     };
     for part in sub.components() {
         let name = match part {
             Component::Normal(name) => name,
             Component::CurDir => continue,
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "subPath must be relative, without `..`")),
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "subPath must be relative, without `..`",
+                ));
+            }
         };
         at = match openat2(&at, name, how()) {
             Ok(next) => next,
@@ -36,7 +46,10 @@ pub(super) fn open(volume: &Path, sub: &Path) -> io::Result<OwnedFd> {
                 openat2(&at, name, how())?
             }
             Err(nix::errno::Errno::ELOOP) => {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "subPath leads through a link of the volume"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "subPath leads through a link of the volume",
+                ));
             }
             Err(errno) => return Err(errno.into()),
         };
