@@ -39,7 +39,7 @@ lint: ## Formatting and lints of Rust and Python
 .PHONY: fmt
 fmt: ## Format the Rust and Python sources
 	cargo fmt --all
-	tests/tools/python ruff format plugins examples/miniature tests/workflow
+	tests/tools/python ruff format plugins examples/miniature tests/end_to_end
 
 .PHONY: bless
 bless: ## Accept what the golden tests see now
