@@ -183,14 +183,14 @@ async fn reconcile(job: Arc<Job>, ctx: Arc<Ctx>) -> Result<Action, ReconcileErro
         } else {
             wait = Some(wait.map_or(pause, |wait: Duration| wait.min(pause)));
         }
-        while active > spec.parallelism.unwrap_or(1) {
-            // Fewer at once are wanted than before: the youngest goes.
-            let Some(pod) = count.active.iter().max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))
-            else {
-                break;
-            };
+        // Fewer at once are wanted than before: the youngest go.
+        let excess = active.saturating_sub(spec.parallelism.unwrap_or(1).max(0));
+        let mut by_age: Vec<_> = count.active.iter().collect();
+        by_age.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|time| time.0)));
+        for pod in by_age.into_iter().take(usize::try_from(excess).unwrap_or(0)) {
             owned::delete(&ctx.client, pod).await?;
-            break;
+            active -= 1;
+            terminating += 1;
         }
     }
     let over = verdict.as_ref().filter(|_| terminating == 0);

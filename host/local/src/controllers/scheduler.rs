@@ -132,7 +132,7 @@ impl Scheduler {
                 return;
             }
         };
-        waiting.sort_by(|(one, _), (other, _)| order(one).cmp(&order(other)));
+        waiting.sort_by_key(|(pod, _)| order(pod));
         for (pod, said) in waiting {
             let uid = pod.uid().unwrap_or_default();
             match self.fits(&pod, &node).await {

@@ -1,6 +1,6 @@
 //! A cluster of its own for each test, with a small root file system made of this machine's own programs.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![expect(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 use futures::StreamExt;
 use ilab_local::controllers::{self, ControllerOptions};
