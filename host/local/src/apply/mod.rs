@@ -70,7 +70,9 @@ pub(crate) fn apply(
 ) -> Result<(Value, Managers), ApplyError> {
     typed::check_items(shape, config, "").map_err(ApplyError::Typed)?;
     let mut managers = Managers::read(live);
-    let mut applied = typed::fields(shape, config);
+    // With its identity, which nobody owns: an object keeps its name when its last label goes.
+    let said = typed::fields(shape, config);
+    let mut applied = said.clone();
     managers::strip(&mut applied);
     let mut merged = typed::merge(shape, live, config);
     let mut changed = typed::difference(shape, live, &merged).changed;
@@ -86,7 +88,7 @@ pub(crate) fn apply(
     let last = managers.fields_of(who);
     {
         let others: Vec<_> = managers.others(who).map(|(_, set)| set).collect();
-        let keep: Vec<_> = others.iter().copied().chain([&applied]).collect();
+        let keep: Vec<_> = others.iter().copied().chain([&said]).collect();
         typed::prune(shape, &mut merged, &last, &keep);
     }
     if let Some(metadata) = merged.get_mut("metadata").and_then(Value::as_object_mut) {

@@ -1,8 +1,8 @@
 //! Types and unknown fields of a body, against its kind's shape.
 
-use super::{Shape, quantity};
+use super::{Fields, Shape, quantity};
 use crate::server::status::Cause;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What is wrong with a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,141 +100,139 @@ impl Finding {
 }
 
 /// Checks a body; fields that its shape does not have are taken out of it, and fields of null too, which mean nothing.
-pub(crate) fn check(shape: &Shape, object: &mut Value) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    walk(shape, object, &mut String::new(), &mut findings);
-    findings
+/// So are empty lists and maps, unless it is a custom resource, whose are kept: built-in kinds are Go structures.
+pub(crate) fn check(shape: &Shape, object: &mut Value, custom: bool) -> Vec<Finding> {
+    let mut walk = Walk { custom, path: String::new(), findings: Vec::new() };
+    walk.walk(shape, object);
+    walk.findings
+}
+
+fn empty(value: &Value, shape: &Shape) -> bool {
+    match (value, shape.resolve()) {
+        (Value::Array(items), Shape::List(..)) => items.is_empty(),
+        (Value::Object(fields), Shape::Map { .. }) => fields.is_empty(),
+        _ => false,
+    }
 }
 
 /// No more than this many findings are told.
 const MAX_FINDINGS: usize = 64;
 
-fn push(findings: &mut Vec<Finding>, path: &str, kind: FindingKind) {
-    if findings.len() < MAX_FINDINGS {
-        findings.push(Finding { path: path.to_owned(), kind });
+struct Walk {
+    custom: bool,
+    path: String,
+    findings: Vec<Finding>,
+}
+
+impl Walk {
+    fn push(&mut self, kind: FindingKind) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(Finding { path: self.path.clone(), kind });
+        }
     }
-}
 
-fn at<T>(path: &mut String, step: std::fmt::Arguments<'_>, inner: impl FnOnce(&mut String) -> T) -> T {
-    let length = path.len();
-    // Writing to a string does not fail.
-    let _ = std::fmt::Write::write_fmt(path, step);
-    let made = inner(path);
-    path.truncate(length);
-    made
-}
-
-fn step(path: &str) -> &'static str {
-    if path.is_empty() { "" } else { "." }
-}
-
-fn walk(shape: &Shape, value: &mut Value, path: &mut String, findings: &mut Vec<Finding>) {
-    let shape = shape.resolve();
-    if value.is_null() {
-        return;
-    }
-    let wrong = |wanted, value: &Value, findings: &mut Vec<Finding>, path: &str| {
+    fn wrong(&mut self, wanted: &'static str, value: &Value) {
         let got = match value {
             // Only the type is told of what is large.
             Value::Object(_) => Value::Object(serde_json::Map::new()),
             Value::Array(_) => Value::Array(Vec::new()),
             other => other.clone(),
         };
-        push(findings, path, FindingKind::Type { wanted, got });
-    };
-    match shape {
-        Shape::Any => {}
-        Shape::String => {
-            if !value.is_string() {
-                wrong("string", value, findings, path);
-            }
+        self.push(FindingKind::Type { wanted, got });
+    }
+
+    /// Does something at a field of the present path.
+    fn at<T>(&mut self, name: &str, inner: impl FnOnce(&mut Self) -> T) -> T {
+        let length = self.path.len();
+        if length > 0 {
+            self.path.push('.');
         }
-        Shape::Boolean => {
-            if !value.is_boolean() {
-                wrong("boolean", value, findings, path);
-            }
+        self.path.push_str(name);
+        let made = inner(self);
+        self.path.truncate(length);
+        made
+    }
+
+    fn scalar(&mut self, fits: bool, wanted: &'static str, value: &Value) {
+        if !fits {
+            self.wrong(wanted, value);
         }
-        Shape::Integer => {
-            if !value.is_i64() && !value.is_u64() {
-                wrong("integer", value, findings, path);
-            }
+    }
+
+    fn walk(&mut self, shape: &Shape, value: &mut Value) {
+        if value.is_null() {
+            return;
         }
-        Shape::IntOrString => {
-            if !value.is_i64() && !value.is_u64() && !value.is_string() {
-                wrong("integer,string", value, findings, path);
+        let whole = value.is_i64() || value.is_u64();
+        match (shape.resolve(), value) {
+            (Shape::Any | Shape::Named(_), _) => {}
+            (Shape::String, value) => self.scalar(value.is_string(), "string", value),
+            (Shape::Boolean, value) => self.scalar(value.is_boolean(), "boolean", value),
+            (Shape::Integer, value) => self.scalar(whole, "integer", value),
+            (Shape::IntOrString, value) => self.scalar(whole || value.is_string(), "integer,string", value),
+            (Shape::Quantity, value) => self.quantity(value),
+            (Shape::Time, Value::String(text)) => {
+                if text.parse::<jiff::Timestamp>().is_err() {
+                    let got = Value::String(text.clone());
+                    self.push(FindingKind::Format { wanted: "of type date-time", got });
+                }
             }
-        }
-        Shape::Quantity => {
-            let text = match value {
-                Value::String(text) => text.clone(),
-                Value::Number(number) => number.to_string(),
-                _ => return wrong("string", value, findings, path),
-            };
-            if quantity::parse(&text).is_none() {
-                let got = value.clone();
-                push(findings, path, FindingKind::Format { wanted: "a quantity like 500m, 2 or 16Gi", got });
-            } else if value.is_number() {
-                *value = Value::String(text);
-            }
-        }
-        Shape::Time => match value.as_str() {
-            None => wrong("string", value, findings, path),
-            Some(text) if text.parse::<jiff::Timestamp>().is_err() => {
-                let got = value.clone();
-                push(findings, path, FindingKind::Format { wanted: "of type date-time", got });
-            }
-            Some(_) => {}
-        },
-        Shape::List(item, _) => match value {
-            Value::Array(items) => {
+            (Shape::Time, value) => self.wrong("string", value),
+            (Shape::List(item, _), Value::Array(items)) => {
+                let length = self.path.len();
                 for (index, value) in items.iter_mut().enumerate() {
-                    at(path, format_args!("[{index}]"), |path| walk(item, value, path, findings));
+                    self.path.push_str(&format!("[{index}]"));
+                    self.walk(item, value);
+                    self.path.truncate(length);
                 }
             }
-            other => wrong("array", other, findings, path),
-        },
-        Shape::Map { value: inner, .. } => match value {
-            Value::Object(fields) => {
+            (Shape::List(..), value) => self.wrong("array", value),
+            (Shape::Map { value: inner, .. }, Value::Object(fields)) => {
                 for (name, value) in fields.iter_mut() {
-                    let dot = step(path);
-                    at(path, format_args!("{dot}{name}"), |path| walk(inner, value, path, findings));
+                    self.at(name, |walk| walk.walk(inner, value));
                 }
             }
-            other => wrong("object", other, findings, path),
-        },
-        Shape::Struct(known) => match value {
-            Value::Object(fields) => {
-                let dot = step(path);
-                fields.retain(|name, value| match known.fields.get(name) {
-                    // `creationTimestamp: null` and the like.
-                    Some(_) => !value.is_null(),
-                    None => {
-                        at(path, format_args!("{dot}{name}"), |path| {
-                            push(findings, path, FindingKind::Unknown);
-                        });
-                        false
-                    }
-                });
-                for (name, value) in fields.iter_mut() {
-                    if let Some(inner) = known.fields.get(name) {
-                        at(path, format_args!("{dot}{name}"), |path| walk(inner, value, path, findings));
-                    }
-                }
-                for (name, default) in &known.defaults {
-                    if !fields.contains_key(name) {
-                        fields.insert(name.clone(), default.clone());
-                    }
-                }
-                for name in &known.required {
-                    if !fields.contains_key(name) {
-                        at(path, format_args!("{dot}{name}"), |path| {
-                            push(findings, path, FindingKind::Missing)
-                        });
-                    }
-                }
+            (Shape::Struct(known), Value::Object(fields)) => self.fields(known, fields),
+            (Shape::Map { .. } | Shape::Struct(_), value) => self.wrong("object", value),
+        }
+    }
+
+    fn quantity(&mut self, value: &mut Value) {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return self.wrong("string", value),
+        };
+        if quantity::parse(&text).is_none() {
+            let got = value.clone();
+            self.push(FindingKind::Format { wanted: "a quantity like 500m, 2 or 16Gi", got });
+        } else if value.is_number() {
+            *value = Value::String(text);
+        }
+    }
+
+    fn fields(&mut self, known: &Fields, fields: &mut Map<String, Value>) {
+        let custom = self.custom;
+        fields.retain(|name, value| match known.fields.get(name) {
+            // `creationTimestamp: null` and the like.
+            Some(shape) => !value.is_null() && (custom || !empty(value, shape)),
+            None => {
+                self.at(name, |walk| walk.push(FindingKind::Unknown));
+                false
             }
-            other => wrong("object", other, findings, path),
-        },
-        Shape::Named(_) => unreachable!("resolve follows names"),
+        });
+        for (name, value) in fields.iter_mut() {
+            if let Some(inner) = known.fields.get(name) {
+                self.at(name, |walk| walk.walk(inner, value));
+            }
+        }
+        for (name, default) in &known.defaults {
+            if !fields.contains_key(name) {
+                fields.insert(name.clone(), default.clone());
+            }
+        }
+        for name in known.required.iter().filter(|name| !fields.contains_key(*name)) {
+            self.at(name, |walk| walk.push(FindingKind::Missing));
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::object::text;
 use super::request::{MAX_BODY, Request};
 use super::resources::{self, RESOURCES};
 use super::status::Refusal;
-use super::{Server, Shared, create, route, socket};
+use super::{Server, Shared, create, expire, route, socket};
 use crate::controllers::{self, ControllerOptions};
 use crate::node::{self, NodeError, NodeHandle, NodeOptions};
 use crate::store::{CommitError, Key, LogError, Store};
@@ -177,6 +177,7 @@ impl LocalCluster {
         let store = Store::open(&state, |id| resources::by_id(id).map(|resource| resource.id))?;
         let server: Shared = Arc::new(Server { store, state, stopping: CancellationToken::new() });
         set_up(&server, &options.namespace)?;
+        expire::start(&server);
         let client = client(Arc::clone(&server), &options.namespace);
         let mut cluster = Self { server, client, running: None, lock: Some(lock) };
         if let Some(shim_command) = options.shim_command {

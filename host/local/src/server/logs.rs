@@ -185,7 +185,8 @@ fn lines(
 ) -> impl futures::Stream<Item = Bytes> + Send + 'static {
     async_stream::stream! {
         let exit = wanted.folder.join("exit");
-        let Ok(mut file) = std::fs::File::open(wanted.folder.join("log")) else { return };
+        let path = wanted.folder.join("log");
+        let Ok(mut file) = std::fs::File::open(&path) else { return };
         let mut at = match wanted.tail {
             None => 0,
             Some(count) => match tail(&mut file, count) {
@@ -200,9 +201,11 @@ fn lines(
         let mut left = wanted.limit;
         let mut pause = QUICK;
         loop {
-            // Looked at before reading: what is printed is complete once the exit is there.
+            // Looked at before reading: what is printed is complete once the exit is there, and a full file once the next
+            // one has its name.
             changes.mark_unchanged();
             let ended = !wanted.follow || exit.exists() || !is_there(&server, &key, &uid);
+            let next_file = if wanted.follow { rotated(&file, &path) } else { None };
             loop {
                 let most = CHUNK.min(usize::try_from(left).unwrap_or(CHUNK));
                 let Some((back, read)) = next(file, at, most).await else { return };
@@ -224,6 +227,10 @@ fn lines(
                     }
                 }
             }
+            if let Some(next_file) = next_file {
+                (file, at) = (next_file, 0);
+                continue;
+            }
             if ended {
                 return;
             }
@@ -235,6 +242,14 @@ fn lines(
             }
         }
     }
+}
+
+/// The file that has taken the name of this one, which was full.
+fn rotated(file: &std::fs::File, path: &Path) -> Option<std::fs::File> {
+    use std::os::unix::fs::MetadataExt;
+    let next = std::fs::File::open(path).ok()?;
+    let same = next.metadata().ok()?.ino() == file.metadata().ok()?.ino();
+    (!same).then_some(next)
 }
 
 fn is_there(server: &Server, key: &Key, uid: &str) -> bool {
@@ -275,6 +290,7 @@ mod tests {
             let at = tail(&mut file, count as u64).unwrap() as usize;
             assert_eq!(text[at..].lines().count(), count.min(20_000), "{count}");
         }
+        file.seek(SeekFrom::End(0)).unwrap();
         file.write_all(b"unfinished").unwrap();
         let at = tail(&mut file, 1).unwrap();
         assert_eq!(at as usize, text.len());

@@ -6,6 +6,7 @@ mod cluster;
 mod create;
 mod delete;
 mod discovery;
+mod expire;
 mod list;
 mod logs;
 pub(crate) mod object;

@@ -120,7 +120,7 @@ pub(crate) fn admit_shape(
             )));
         }
     };
-    let findings = schema::check(schema::shape(resource.shape), object);
+    let findings = schema::check(schema::shape(resource.shape), object, resource.custom());
     let (unknown, wrong): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.kind == FindingKind::Unknown);
     if resource.custom() && !wrong.is_empty() {

@@ -229,7 +229,7 @@ impl Change<'_> {
             return Err(Refusal::bad_request("metadata.managedFields must be nil"));
         }
         let shape = schema::shape(resource.shape);
-        if let Some(finding) = schema::check(shape, &mut config.clone()).first() {
+        if let Some(finding) = schema::check(shape, &mut config.clone(), resource.custom()).first() {
             // The real server reports these as plain errors, code 500, and so does every version so far.
             return Err(Refusal::unknown(format!(
                 "failed to create typed patch object ({}/{}; {}, Kind={}): {}",
