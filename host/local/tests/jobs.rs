@@ -309,6 +309,13 @@ async fn a_training_job_runs_a_pod_a_rank_with_the_operators_environment() {
     cluster.kill().await;
 }
 
+/// Pods that are to go do go, and do not outlive the test.
+async fn gone(cluster: &Cluster, job: &str, ranks: &[&str]) {
+    for rank in ranks {
+        wait(cluster.pods(), &format!("{job}-{rank}"), |pod| pod.is_none()).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn training_jobs_fail_and_clean_up_as_their_policies_say() {
     let dir = tempfile::tempdir().unwrap();
@@ -320,13 +327,13 @@ async fn training_jobs_fail_and_clean_up_as_their_policies_say() {
     let looping = train(&cluster, training("loop", "exit 1", "OnFailure", json!({"backoffLimit": 2}))).await;
     let last = looping.data["status"]["conditions"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last["message"], "Job loop has failed because it has reached the specified backoff limit");
-    wait(cluster.pods(), "loop-master-0", |pod| pod.is_none()).await;
+    gone(&cluster, "loop", &["master-0", "worker-0", "worker-1"]).await;
 
     let script = "[ $ROLE = master ] || sleep 1000";
     let job =
         train(&cluster, training("clean", script, "OnFailure", json!({"cleanPodPolicy": "Running"}))).await;
     assert_eq!(conditions(&job).last().unwrap(), "Succeeded=True/PyTorchJobSucceeded");
-    wait(cluster.pods(), "clean-worker-0", |pod| pod.is_none()).await;
+    gone(&cluster, "clean", &["worker-0", "worker-1"]).await;
     assert_eq!(support::phase(&cluster.pods().get("clean-master-0").await.unwrap()), "Succeeded");
 
     let late =
@@ -334,6 +341,7 @@ async fn training_jobs_fail_and_clean_up_as_their_policies_say() {
             .await;
     let last = late.data["status"]["conditions"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last["message"], "Job late has failed because it was active longer than specified deadline");
+    gone(&cluster, "late", &["master-0", "worker-0", "worker-1"]).await;
     cluster.kill().await;
 }
 
