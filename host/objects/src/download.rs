@@ -74,7 +74,15 @@ pub async fn download(
     progress: OnProgress<'_>,
 ) -> Result<Downloaded, ObjectsError> {
     let key = parse_key(&options.key)?;
-    let meta = store.s3.head(&key).await.map_err(|e| store.explain(&options.key, e))?;
+    let meta = match store.s3.head(&key).await {
+        Ok(meta) => meta,
+        // The answer to a HEAD has no body, so a bucket or an access key that is unknown looks like a missing object.
+        Err(error @ object_store::Error::NotFound { .. }) => {
+            let error = store.s3.get(&key).await.err().unwrap_or(error);
+            return Err(store.explain(&options.key, error));
+        }
+        Err(error) => return Err(store.explain(&options.key, error)),
+    };
     if !options.force
         && let Some(done) = already_there(store, options, &meta)
     {

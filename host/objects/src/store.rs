@@ -186,6 +186,10 @@ impl Store {
         let bucket = self.bucket.clone();
         match error {
             _ if text.contains("NoSuchBucket") => ObjectsError::NoSuchBucket { bucket },
+            // Some stores answer 404 to an access key that they do not know.
+            _ if text.contains("InvalidAccessKeyId") => {
+                ObjectsError::Denied { bucket, reason: denied_reason(&text) }
+            }
             E::NotFound { .. } => ObjectsError::NoSuchKey { bucket, key: key.to_owned() },
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
                 ObjectsError::Denied { bucket, reason: denied_reason(&text) }
