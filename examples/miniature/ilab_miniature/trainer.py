@@ -86,7 +86,8 @@ class Trainer:
         self.first_epoch = args.current_epoch
         self.last_step = args.last_step
         self._resume()
-        self.replica = DistributedDataParallel(self.model)
+        # The only buffers are constants of the rotary embedding; sending them before each step makes ranks wait.
+        self.replica = DistributedDataParallel(self.model, broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def run(self) -> None:
         """Train all epochs that are not done yet."""
@@ -153,11 +154,13 @@ class Trainer:
         if not todo:
             # A rank without work in a small last batch still takes part in the exchange of gradients.
             (self._loss([Sample([0, 0], [IGNORED, IGNORED])]) * 0.0).backward()  # type: ignore[no-untyped-call]
-        dist.all_reduce(total)
+        # The numbers for the log travel while the weights are updated.
+        totals = dist.all_reduce(total, async_op=True)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad()
+        totals.wait()
         loss_sum, samples_done, tokens = total.tolist()
         return StepResult(
             loss_sum / max(counted, 1), int(samples_done), int(tokens), counted, max(len(todo), 1), float(norm)
