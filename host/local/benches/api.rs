@@ -1,7 +1,5 @@
 //! The embedded API server: what a write, a read and the way from a write to its watch event cost.
 
-#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
-
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures::StreamExt;
 use ilab_local::{LocalCluster, LocalOptions};
@@ -37,8 +35,10 @@ fn bench(criterion: &mut Criterion) {
                 jobs.get(&name).await.expect("got");
             });
         });
-        let all = jobs.delete_collection(&DeleteParams::background(), &ListParams::default());
-        runtime.block_on(all).expect("deleted");
+        runtime.block_on(async {
+            let all = ListParams::default();
+            jobs.delete_collection(&DeleteParams::background(), &all).await.expect("deleted");
+        });
     });
 
     criterion.bench_function("apply to watch event", |bencher| {

@@ -777,6 +777,61 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
 }
 
 #[tokio::test]
+async fn with_a_shim_command_there_are_a_node_and_controllers() {
+    let folder = tempfile::tempdir().unwrap();
+    let shim = vec![env!("CARGO_BIN_EXE_ilab-local-shim").into()];
+    let options = || LocalOptions { shim_command: Some(shim.clone()), ..LocalOptions::new(folder.path()) };
+    let cluster = LocalCluster::open(options()).await.unwrap();
+    assert!(cluster.sandbox().is_some());
+    let jobs: Api<Job> = Api::default_namespaced(cluster.client());
+    jobs.create(&PostParams::default(), &made(job("j"))).await.unwrap();
+    // The image is not there: the job has its pod, the pod its node, and the node says what is missing.
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client());
+    let mut events = pods.watch(&WatchParams::default().labels("job-name=j"), "0").await.unwrap().boxed();
+    let waiting = async {
+        loop {
+            let (WatchEvent::Added(pod) | WatchEvent::Modified(pod)) = events.next().await.unwrap().unwrap()
+            else {
+                continue;
+            };
+            let statuses = pod.status.unwrap_or_default().container_statuses.unwrap_or_default();
+            let reason = statuses.into_iter().find_map(|status| status.state?.waiting?.reason);
+            if let Some(reason) = reason.filter(|reason| reason.contains("Image")) {
+                return (pod.spec.unwrap_or_default().node_name, reason);
+            }
+        }
+    };
+    let (node, _) = tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    assert_eq!(node.as_deref(), Some("local"));
+    cluster.shutdown().await.unwrap();
+    LocalCluster::open(options()).await.unwrap().shutdown().await.unwrap();
+}
+
+/// Of this process, in MiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test]
+#[ignore = "measures memory, so it has to run alone"]
+async fn ten_thousand_jobs_are_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = open(folder.path()).await;
+    let jobs: Api<Job> = Api::default_namespaced(cluster.client());
+    jobs.create(&PostParams::default(), &made(job("first"))).await.unwrap();
+    let before = resident();
+    for n in 0..10_000 {
+        jobs.create(&PostParams::default(), &made(job(&format!("j{n}")))).await.unwrap();
+    }
+    let one = serde_json::to_vec(&jobs.get("j1").await.unwrap()).unwrap().len();
+    let grown = resident() - before;
+    println!("{grown} MiB for 10,000 jobs of {one} bytes");
+    assert!(grown < 32, "{grown} MiB");
+}
+
+#[tokio::test]
 async fn only_this_machines_programs_are_served() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = open(folder.path()).await;

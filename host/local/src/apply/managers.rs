@@ -83,7 +83,7 @@ pub(super) fn strip(set: &mut Set) {
     for container in ["metadata", "spec", "status"] {
         let step = super::set::Step::Field(container.to_owned());
         if let Some(node) = set.steps.get_mut(&step) {
-            node.member &= !(container == "metadata" || !node.below.is_empty());
+            node.member &= container != "metadata" && node.below.is_empty();
             if !node.member && node.below.is_empty() {
                 set.steps.remove(&step);
             }

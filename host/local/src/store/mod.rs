@@ -71,6 +71,12 @@ pub(crate) struct Store {
     changed: watch::Sender<u64>,
 }
 
+/// An object as JSON, in no more memory than it needs.
+fn exact(object: &Value) -> Result<Bytes, CommitError> {
+    let bytes = serde_json::to_vec(object).map_err(CommitError::Serialise)?;
+    Ok(Bytes::from(bytes.into_boxed_slice()))
+}
+
 impl Store {
     /// Reads the log in this folder, or starts one. `resource` turns a stored resource name into its constant.
     pub(crate) fn open(
@@ -168,7 +174,7 @@ impl Store {
         }
         let version = inner.version + 1;
         object["metadata"]["resourceVersion"] = Value::String(version.to_string());
-        let object = Bytes::from(serde_json::to_vec(&*object).map_err(CommitError::Serialise)?);
+        let object = exact(object)?;
         inner.log.append(&Record {
             version,
             object_version: version,
@@ -191,7 +197,7 @@ impl Store {
         }
         let version = inner.version + 1;
         object["metadata"]["resourceVersion"] = Value::String(version.to_string());
-        let last = Bytes::from(serde_json::to_vec(&*object).map_err(CommitError::Serialise)?);
+        let last = exact(object)?;
         inner.log.append(&Record {
             version,
             object_version: version,
