@@ -32,7 +32,7 @@ pub(crate) fn json(code: StatusCode, value: &Value) -> Answer {
     raw(code, Bytes::from(value.to_string()))
 }
 
-/// A refusal; 404 of what is not even a path of the API is plain text, as clients of discovery expect.
+/// A refusal.
 pub(crate) fn refuse(refusal: &Refusal) -> Answer {
     json(refusal.code, &refusal.body())
 }

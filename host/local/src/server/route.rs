@@ -46,18 +46,27 @@ async fn dispatch(server: &Shared, request: Request) -> Result<Answer, Refusal> 
         ["version"] => return Ok(discovery::version()),
         ["api"] => return Ok(discovery::core(&request)),
         ["apis"] => return Ok(discovery::groups(&request)),
-        ["apis", group] => return discovery::group(group).ok_or_else(unknown_path),
-        ["api", "v1"] => return discovery::resources("", "v1").ok_or_else(unknown_path),
-        ["apis", group, version] => return discovery::resources(group, version).ok_or_else(unknown_path),
+        ["apis", group] => return Ok(discovery::group(group).unwrap_or_else(no_page)),
+        ["api", "v1"] => return Ok(discovery::resources("", "v1").unwrap_or_else(no_page)),
+        ["apis", group, version] => {
+            return Ok(discovery::resources(group, version).unwrap_or_else(no_page));
+        }
         ["api", "v1", rest @ ..] => ("", "v1", rest),
         ["apis", group, version, rest @ ..] => (*group, *version, rest),
-        _ => return Err(unknown_path()),
+        _ => return Ok(no_page()),
     };
     if group == "authorization.k8s.io" {
         return access::review(version, rest, &request);
     }
-    let target = target(group, version, rest).ok_or_else(unknown_path)?;
-    verb(server, &request, &target).await
+    match target(group, version, rest) {
+        Some(target) => verb(server, &request, &target).await,
+        None => Ok(no_page()),
+    }
+}
+
+/// What the real server says, in plain text, of groups and kinds that it does not have.
+fn no_page() -> Answer {
+    bodies::whole(StatusCode::NOT_FOUND, "text/plain", Bytes::from_static(b"404 page not found\n"))
 }
 
 fn unknown_path() -> Refusal {

@@ -330,7 +330,14 @@ impl Change<'_> {
         // The last finalizer is gone from an object that is to be deleted.
         let deleting = !text(&wanted, "/metadata/deletionTimestamp").is_empty();
         let grace = wanted.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_u64);
-        if deleting && grace.unwrap_or(0) == 0 && !filled(&wanted, "/metadata/finalizers") {
+        let held = grace.unwrap_or(0) > 0 || filled(&wanted, "/metadata/finalizers");
+        if resource.kind == "Namespace" {
+            // It goes when it is empty as well.
+            let written = server.store.put(key.clone(), Some(stored.version), &mut wanted)?.object;
+            delete::removed(server, &key);
+            return Ok(written);
+        }
+        if deleting && !held {
             let last = server.store.remove(&key, stored.version, &mut wanted)?;
             delete::removed(server, &key);
             return Ok(last);
