@@ -4,8 +4,13 @@
 //! SHA-256; a small record beside it, replaced atomically and last, says which file that is. Native code is loaded from
 //! here, so nothing is believed: the folder and the files must be ours and writable by nobody else, and the content
 //! must have the digest that the record tells. Whatever does not fit is compiled again.
+//!
+//! Hashing megabytes of code at every start would be most of what a start costs. So a file that was found whole, and had
+//! not been touched for a while, is remembered with its inode and times (as git's index does), and is hashed again only
+//! when one of them differs: nobody can write a file without changing its ctime.
 
 use crate::error::HostError;
+use crate::record::{Record, stamp};
 use ilab_core::names::PluginDigest;
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -16,14 +21,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use wasmtime::Engine;
 
-/// First line of a record; another format gets another one.
-const FORMAT: &str = "ilab-host compiled component 1";
 /// How much compiled code is kept, oldest first out.
 const KEPT_BYTES: u64 = 1 << 30;
 /// How many components are kept.
 const KEPT_FILES: usize = 256;
 /// After this long, a file that was being written belongs to nobody.
 const ABANDONED: Duration = Duration::from_secs(3600);
+/// A file whose ctime is this old has another one when it is written again, however coarse the file system's clock.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Identifies everything that the compiled code depends on besides the component: settings, features, processor,
 /// wasmtime's version.
@@ -47,12 +52,6 @@ pub(crate) fn engine_key(engine: &Engine) -> String {
 pub(crate) struct Cache {
     folder: PathBuf,
     engine_key: String,
-}
-
-/// What the record of a component tells.
-struct Record {
-    sha256: String,
-    size: u64,
 }
 
 impl Cache {
@@ -97,10 +96,21 @@ impl Cache {
 
     /// The verified compiled code of a component; none when there is none that can be trusted.
     pub(crate) fn find(&self, digest: &PluginDigest) -> Option<PathBuf> {
-        let record = self.record(digest)?;
+        self.find_at(digest, SystemTime::now())
+    }
+
+    fn find_at(&self, digest: &PluginDigest, now: SystemTime) -> Option<PathBuf> {
+        let mut record = self.record(digest)?;
         let path = self.code_path(digest, &record);
-        match verify(&path, &record) {
-            Ok(()) => Some(path),
+        match verify(&path, &record, now) {
+            Ok(None) => Some(path),
+            Ok(stamp) => {
+                record.stamp = stamp;
+                if let Err(error) = self.write_record(digest, &record) {
+                    tracing::debug!(%error, "a compiled component has to be hashed at the next start again");
+                }
+                Some(path)
+            }
             Err(error) => {
                 tracing::warn!(file = %path.display(), %error, "a compiled component is not usable and is made again");
                 None
@@ -111,26 +121,23 @@ impl Cache {
     fn record(&self, digest: &PluginDigest) -> Option<Record> {
         let mut text = String::new();
         open(&self.record_path(digest)).ok()?.take(512).read_to_string(&mut text).ok()?;
-        let mut lines = text.lines();
-        if lines.next()? != FORMAT {
-            return None;
-        }
-        let sha256 = lines.next()?.to_owned();
-        let size = lines.next()?.parse().ok()?;
-        let hex = sha256.len() == 64 && sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        (hex && lines.next().is_none()).then_some(Record { sha256, size })
+        Record::parse(&text)
+    }
+
+    fn write_record(&self, digest: &PluginDigest, record: &Record) -> io::Result<()> {
+        let mut file = self.temporary()?;
+        file.write_all(record.text().as_bytes())?;
+        file.persist(self.record_path(digest)).map(drop).map_err(|e| e.error)
     }
 
     /// Takes a compiled component in and returns where it lies.
     pub(crate) fn keep(&self, digest: &PluginDigest, code: tempfile::NamedTempFile) -> io::Result<PathBuf> {
         let (sha256, size) = hash(File::open(code.path())?)?;
-        let record = Record { sha256, size };
+        let record = Record { sha256, size, stamp: None };
         let path = self.code_path(digest, &record);
         let former = self.record(digest).map(|former| self.code_path(digest, &former));
         code.persist(&path).map_err(|e| e.error)?;
-        let mut file = self.temporary()?;
-        write!(file, "{FORMAT}\n{}\n{size}\n", record.sha256)?;
-        file.persist(self.record_path(digest)).map_err(|e| e.error)?;
+        self.write_record(digest, &record)?;
         if let Some(former) = former.filter(|f| *f != path) {
             // Another process may have removed it already.
             let _ = fs::remove_file(former);
@@ -196,16 +203,24 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn verify(path: &Path, record: &Record) -> io::Result<()> {
+/// Whether the file is what was recorded; with the stamp to remember where it was hashed to find out.
+fn verify(path: &Path, record: &Record, now: SystemTime) -> io::Result<Option<String>> {
     let file = open(path)?;
+    let meta = file.metadata()?;
     let wrong = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidData, why.to_owned()));
-    if file.metadata()?.len() != record.size {
+    if meta.len() != record.size {
         return wrong("its size is not what was recorded");
+    }
+    let stamp = stamp(&meta);
+    if record.stamp.as_ref() == Some(&stamp) {
+        return Ok(None);
     }
     if hash(file)?.0 != record.sha256 {
         return wrong("its content is not what was recorded");
     }
-    Ok(())
+    let changed =
+        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(meta.ctime()).unwrap_or(u64::MAX >> 2));
+    Ok(now.duration_since(changed).is_ok_and(|age| age > SETTLED).then_some(stamp))
 }
 
 /// SHA-256 as hex, and the number of bytes; read in pieces, so that a large file takes no memory.
@@ -222,5 +237,76 @@ pub(crate) fn hash(mut file: impl Read) -> io::Result<(String, u64)> {
         };
         hasher.update(&buffer[..read]);
         size += read as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    struct Kept {
+        _folder: tempfile::TempDir,
+        cache: Cache,
+        digest: PluginDigest,
+        code: PathBuf,
+    }
+
+    fn kept() -> Kept {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = crate::engine::engine(&Limits::default()).unwrap();
+        let cache = Cache::open(folder.path().join("cache"), &engine).unwrap();
+        let digest = PluginDigest::of(b"component");
+        let mut code = cache.temporary().unwrap();
+        code.write_all(b"native code").unwrap();
+        let code = cache.keep(&digest, code).unwrap();
+        Kept { _folder: folder, cache, digest, code }
+    }
+
+    fn later() -> SystemTime {
+        SystemTime::now() + Duration::from_secs(10)
+    }
+
+    /// Changes the recorded digest where it is not part of the file's name: only hashing can tell.
+    fn forge(kept: &Kept) {
+        let mut record = kept.cache.record(&kept.digest).unwrap();
+        record.sha256.replace_range(63.., if record.sha256.ends_with('0') { "1" } else { "0" });
+        kept.cache.write_record(&kept.digest, &record).unwrap();
+    }
+
+    #[test]
+    fn a_fresh_file_is_hashed_every_time() {
+        let kept = kept();
+        assert_eq!(kept.cache.find(&kept.digest), Some(kept.code.clone()));
+        assert_eq!(kept.cache.record(&kept.digest).unwrap().stamp, None);
+        forge(&kept);
+        assert_eq!(kept.cache.find(&kept.digest), None);
+    }
+
+    #[test]
+    fn a_settled_file_is_hashed_once() {
+        let kept = kept();
+        assert_eq!(kept.cache.find_at(&kept.digest, later()), Some(kept.code.clone()));
+        assert!(kept.cache.record(&kept.digest).unwrap().stamp.is_some());
+        forge(&kept);
+        assert_eq!(kept.cache.find_at(&kept.digest, later()), Some(kept.code.clone()), "not hashed");
+        // Another file in its place is hashed, even with the same content, size and times.
+        let meta = fs::metadata(&kept.code).unwrap();
+        let other = kept.code.with_extension("other");
+        fs::write(&other, b"native code").unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+        File::options().write(true).open(&other).unwrap().set_modified(meta.modified().unwrap()).unwrap();
+        fs::rename(&other, &kept.code).unwrap();
+        assert_eq!(kept.cache.find_at(&kept.digest, later()), None);
+    }
+
+    #[test]
+    fn a_newer_component_takes_the_place_of_the_former_code() {
+        let kept = kept();
+        let mut code = kept.cache.temporary().unwrap();
+        code.write_all(b"better native code").unwrap();
+        let path = kept.cache.keep(&kept.digest, code).unwrap();
+        assert!(!kept.code.exists() && path.exists());
+        assert_eq!(kept.cache.find(&kept.digest), Some(path));
     }
 }

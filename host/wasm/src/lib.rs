@@ -27,6 +27,7 @@ mod host;
 mod limits;
 mod log;
 mod plugin;
+mod record;
 mod state;
 mod wasi;
 
