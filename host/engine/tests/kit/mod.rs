@@ -206,6 +206,13 @@ pub(crate) fn job_succeeds(fake: &Fake, job: &str, score: u64) {
     fake.set_status(&format!("jobs/{job}"), value(COMPLETE));
 }
 
+/// As a cluster does it when nothing is in a hurry: the pod ends, and once its log is read the job does.
+pub(crate) async fn job_succeeds_after_its_pod(fake: &Fake, job: &str, score: u64) {
+    pod_succeeds(fake, job, &["working", &format!(r#"{{"score": {score}}}"#)]);
+    fake.until("its log", |f| f.requests().iter().any(|r| r.contains("/log?")).then_some(())).await;
+    fake.set_status(&format!("jobs/{job}"), value(COMPLETE));
+}
+
 pub(crate) async fn appears(fake: &Fake, short: &str) {
     fake.until(short, |fake| fake.get(short)).await;
 }
