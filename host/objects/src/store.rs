@@ -186,8 +186,8 @@ impl Store {
         let bucket = self.bucket.clone();
         match error {
             _ if text.contains("NoSuchBucket") => ObjectsError::NoSuchBucket { bucket },
-            // Some stores answer 404 to an access key that they do not know.
-            _ if text.contains("InvalidAccessKeyId") => {
+            // Some stores answer 404 to an access key that they do not know; versitygw has a code of its own for it.
+            _ if ["InvalidAccessKeyId", "XAdminUserNotFound"].iter().any(|code| text.contains(code)) => {
                 ObjectsError::Denied { bucket, reason: denied_reason(&text) }
             }
             E::NotFound { .. } => ObjectsError::NoSuchKey { bucket, key: key.to_owned() },
@@ -201,11 +201,18 @@ impl Store {
 }
 
 fn denied_reason(text: &str) -> String {
-    ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "ExpiredToken", "RequestTimeTooSkewed"]
-        .into_iter()
-        .find(|code| text.contains(code))
-        .unwrap_or("access denied")
-        .to_owned()
+    [
+        "SignatureDoesNotMatch",
+        "InvalidAccessKeyId",
+        "XAdminUserNotFound",
+        "AccessDenied",
+        "ExpiredToken",
+        "RequestTimeTooSkewed",
+    ]
+    .into_iter()
+    .find(|code| text.contains(code))
+    .unwrap_or("access denied")
+    .to_owned()
 }
 
 fn error_chain(error: &dyn std::error::Error) -> String {
