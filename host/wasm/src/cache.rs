@@ -168,7 +168,7 @@ impl Cache {
                 let _ = fs::remove_file(path);
             }
         }
-        codes.sort_by(|a, b| b.0.cmp(&a.0));
+        codes.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
         let mut bytes = 0;
         for (count, (_, size, path)) in codes.iter().enumerate() {
             bytes += size;

@@ -191,7 +191,7 @@ pub struct CallError {
     /// What was called.
     pub function: Function,
     /// What went wrong.
-    pub problem: CallProblem,
+    pub problem: Box<CallProblem>,
 }
 
 /// Why a call gave no result.

@@ -149,7 +149,13 @@ impl Plugin {
 
     fn error(&self, function: Function, stage: Option<&StageName>, problem: CallProblem) -> CallError {
         let Identity { file, digest } = &*self.0.identity;
-        CallError { file: file.clone(), digest: digest.clone(), stage: stage.cloned(), function, problem }
+        CallError {
+            file: file.clone(),
+            digest: digest.clone(),
+            stage: stage.cloned(),
+            function,
+            problem: Box::new(problem),
+        }
     }
 
     /// One call, where it may run.

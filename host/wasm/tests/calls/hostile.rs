@@ -88,9 +88,9 @@ fn a_giant_string_is_not_taken() {
     );
     let (plugin, _) = load(hostile(), Limits::default());
     let error = render(&plugin, "giant-string").unwrap_err();
-    assert!(matches!(error.problem, CallProblem::Returned { .. }), "{error}");
+    assert!(matches!(*error.problem, CallProblem::Returned { .. }), "{error}");
     let error = render(&plugin, "many-manifests").unwrap_err();
-    assert!(matches!(error.problem, CallProblem::Returned { .. }), "{error}");
+    assert!(matches!(*error.problem, CallProblem::Returned { .. }), "{error}");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_giant_log_line_is_cut_and_the_call_goes_on() {
     assert_eq!(texts.len(), 1);
     assert!(texts[0].len() < 70_000 && texts[0].ends_with("… (cut)"));
     let error = render(&plugin, "monster-line").unwrap_err();
-    assert!(matches!(error.problem, CallProblem::Returned { .. }), "{error}");
+    assert!(matches!(*error.problem, CallProblem::Returned { .. }), "{error}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn waiting_takes_no_time() {
 fn waiting_for_ever_is_stopped() {
     let (plugin, _) = load(wasi(), small());
     let error = render(&plugin, "wait-forever").unwrap_err();
-    assert!(matches!(error.problem, CallProblem::Time { .. }), "{error}");
+    assert!(matches!(*error.problem, CallProblem::Time { .. }), "{error}");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn resources_are_bounded() {
     let (plugin, _) = load(wasi(), Limits { call_time: std::time::Duration::from_secs(20), ..small() });
     for name in ["handles", "random", "exit"] {
         let error = render(&plugin, name).unwrap_err();
-        assert!(matches!(error.problem, CallProblem::Trap { .. }), "{name}: {error}");
+        assert!(matches!(*error.problem, CallProblem::Trap { .. }), "{name}: {error}");
     }
 }
 
