@@ -3,7 +3,6 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PLUGINS := fetch train mt-bench final-eval upload
 # Stage components are built beside the host's own build, with whatever can build for wasm on this machine.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST := $(TARGET)/debug/ilab-host
@@ -22,7 +21,7 @@ host: setup ## Build the host
 
 .PHONY: plugins
 plugins: host ## Build the stage components into plugins/
-	@for p in $(PLUGINS); do $(HOST) plugin build plugins/$$p -f plugins/$$p.wasm; done
+	@tests/tools/components "$(abspath $(HOST))"
 
 .PHONY: demo
 demo: plugins ## Run the whole workflow on this machine, with the miniature

@@ -1,9 +1,9 @@
 //! From options to a cluster: a kubeconfig's, the pod's own, or the embedded one.
 
 use crate::args::Where;
-use crate::error::chain;
 use crate::{CliError, exit};
 use ilab_cluster::Cluster;
+use ilab_core::text::chain;
 use ilab_local::{LocalCluster, LocalOptions};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::ffi::OsString;
@@ -39,10 +39,7 @@ pub async fn open(at: &Where) -> Result<Connection, CliError> {
         return Ok(Connection { cluster: Cluster::new(local.client(), namespace), local: Some(local) });
     }
     let config = config(at).await?;
-    let cluster = ilab_cluster::connect(config, at.namespace.clone()).map_err(|e| {
-        let hint = e.hint().unwrap_or_default();
-        CliError::from_error(exit::CLUSTER, &e).hint(hint)
-    })?;
+    let cluster = ilab_cluster::connect(config, at.namespace.clone())?;
     Ok(Connection { cluster, local: None })
 }
 

@@ -1,6 +1,10 @@
 //! The one error that the command line ends with: what, where, what to try, and the exit code.
 
 use crate::exit;
+use ilab_cluster::ClusterError;
+use ilab_core::text::chain;
+use ilab_objects::ObjectsError;
+use ilab_wasm::{CallError, LoadError};
 use std::error::Error;
 use std::fmt;
 
@@ -45,13 +49,27 @@ impl CliError {
     }
 }
 
-impl From<ilab_objects::ObjectsError> for CliError {
-    fn from(error: ilab_objects::ObjectsError) -> Self {
-        let code = if matches!(error, ilab_objects::ObjectsError::Option { .. }) {
-            exit::USAGE
-        } else {
-            exit::OBJECTS
-        };
+impl From<LoadError> for CliError {
+    fn from(error: LoadError) -> Self {
+        Self::from_error(exit::PLUGIN, &error).hint(error.hint().unwrap_or_default())
+    }
+}
+
+impl From<CallError> for CliError {
+    fn from(error: CallError) -> Self {
+        Self::from_error(exit::PLUGIN, &error)
+    }
+}
+
+impl From<ClusterError> for CliError {
+    fn from(error: ClusterError) -> Self {
+        Self::from_error(exit::CLUSTER, &error).hint(error.hint().unwrap_or_default())
+    }
+}
+
+impl From<ObjectsError> for CliError {
+    fn from(error: ObjectsError) -> Self {
+        let code = if matches!(error, ObjectsError::Option { .. }) { exit::USAGE } else { exit::OBJECTS };
         Self::from_error(code, &error).hint(error.hint())
     }
 }
@@ -66,19 +84,4 @@ impl fmt::Display for CliError {
             None => Ok(()),
         }
     }
-}
-
-/// An error and its causes in one line, each said once.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -7,6 +7,7 @@ mod args;
 mod connect;
 mod error;
 pub mod exit;
+mod folders;
 mod load;
 mod report;
 mod verbs;

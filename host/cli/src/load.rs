@@ -1,11 +1,10 @@
 //! From paths to a pipeline: load the components, check what they describe, build the graph.
 
-use crate::error::chain;
-use crate::{CliError, exit};
+use crate::{CliError, exit, folders};
 use ilab_core::contract::{Context, Excerpt, Plan};
 use ilab_core::graph::{GraphError, Offer, Pipeline};
 use ilab_core::names::StageName;
-use ilab_core::parameters::validate_descriptor;
+use ilab_core::text::chain;
 use ilab_engine::Stages;
 use ilab_wasm::{Host, Limits, Plugin};
 use serde_json::Value;
@@ -26,7 +25,7 @@ pub struct Loaded {
 /// # Errors
 /// When the cache folder cannot be trusted.
 pub fn host() -> Result<Host, CliError> {
-    let cache = cache_folder().map(|c| c.join("components"));
+    let cache = folders::cache().map(|c| c.join("components"));
     let host = Host::new(Limits::default(), cache).map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
     Ok(match std::env::current_exe() {
         Ok(me) => host.with_compile_command(vec![
@@ -38,12 +37,6 @@ pub fn host() -> Result<Host, CliError> {
     })
 }
 
-/// `ilab-host` in the user's cache folder.
-pub fn cache_folder() -> Option<PathBuf> {
-    let var = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|h| h.join(".cache"))).map(|c| c.join("ilab-host"))
-}
-
 /// Loads components from folders and files and builds the pipeline of what they offer.
 ///
 /// # Errors
@@ -51,18 +44,9 @@ pub fn cache_folder() -> Option<PathBuf> {
 pub fn load(host: &Host, paths: &[PathBuf]) -> Result<Loaded, CliError> {
     let mut offers = Vec::new();
     let mut plugins = BTreeMap::new();
-    let loaded = host.load_paths(paths).map_err(|e| {
-        let hint = e.hint().unwrap_or_default();
-        CliError::from_error(exit::PLUGIN, &e).hint(hint)
-    })?;
-    for plugin in loaded {
-        for descriptor in plugin.stages().map_err(|e| CliError::from_error(exit::PLUGIN, &e))? {
+    for plugin in host.load_paths(paths)? {
+        for descriptor in plugin.stages()? {
             let file = plugin.file().display().to_string();
-            let wrong = validate_descriptor(&descriptor);
-            if !wrong.is_empty() {
-                let at = format!("{file} ({}): stage {}", plugin.digest().short(), descriptor.name);
-                return Err(CliError::all(exit::PLUGIN, wrong.iter().map(|w| format!("{at}: {w}"))));
-            }
             plugins.insert(descriptor.name.clone(), plugin.clone());
             offers.push(Offer { descriptor, file, digest: plugin.digest().clone() });
         }
@@ -71,9 +55,14 @@ pub fn load(host: &Host, paths: &[PathBuf]) -> Result<Loaded, CliError> {
     Ok(Loaded { pipeline, plugins })
 }
 
-/// A graph's fault lies with the components.
+/// A graph's fault lies with the components. What is wrong with a descriptor is said a line each.
 pub fn graph_error(error: &GraphError) -> CliError {
-    CliError::from_error(exit::PLUGIN, error)
+    match error {
+        GraphError::Descriptor { file, digest, errors } => {
+            CliError::all(exit::PLUGIN, errors.iter().map(|e| format!("{file} ({}): {e}", digest.short())))
+        }
+        other => CliError::from_error(exit::PLUGIN, other),
+    }
 }
 
 impl Loaded {
@@ -101,13 +90,19 @@ impl Stages for Loaded {
     }
 }
 
+/// Reads a text file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_text(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|e| CliError::usage(format!("{}: {}", path.display(), chain(&e))))
+}
+
 /// Reads a YAML or JSON file.
 ///
 /// # Errors
 /// When it cannot be read or parsed.
 pub fn read_yaml(path: &Path) -> Result<Value, CliError> {
-    let wrong =
-        |e: &(dyn std::error::Error + 'static)| CliError::usage(format!("{}: {}", path.display(), chain(e)));
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
-    serde_saphyr::from_str(&text).map_err(|e| wrong(&e))
+    serde_saphyr::from_str(&read_text(path)?)
+        .map_err(|e| CliError::usage(format!("{}: {}", path.display(), chain(&e))))
 }

@@ -1,26 +1,9 @@
 //! Bad input gets its line, its hint and its exit code, and changes nothing.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
 
-/// A folder with copies of the components that the checkout has, or none when they have not been built.
-fn host() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ilab-host"));
-    command.env_clear().env("HOME", "/nonexistent").env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("XDG_CACHE_HOME", cache());
-    command
-}
-
-/// The components' compile cache of these tests, so that each component is compiled once and not once a test.
-fn cache() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
-}
-
-fn plugins() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
-    assert!(folder.join("fetch.wasm").exists(), "the components are not built; try: make plugins");
-    folder.canonicalize().unwrap()
-}
+use common::{host, plugins};
+use std::process::Output;
 
 fn run(args: &[&str]) -> Output {
     let plugins = plugins();

@@ -1,24 +1,13 @@
 //! A dry run prints everything, secret values never, and opens no socket.
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use common::{cache, host, plugins};
 use std::process::{Command, Output};
-
-fn plugins() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
-    assert!(folder.join("fetch.wasm").exists(), "the components are not built; try: make plugins");
-    folder.canonicalize().unwrap()
-}
-
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ilab-host"));
-    command.env_clear().env("HOME", "/nonexistent").env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
-    command
-}
 
 fn dry_run(args: &[&str]) -> Output {
     let plugins = plugins();
-    let output = command()
+    let output = host()
         .args(["run", "--plugins", plugins.to_str().unwrap(), "--dry-run"])
         .args(args)
         .output()
@@ -105,7 +94,7 @@ fn no_socket_is_ever_opened() {
         .arg(env!("CARGO_BIN_EXE_ilab-host"))
         .args(["run", "--plugins", plugins.to_str().unwrap(), "--dry-run"])
         .args(LITERAL)
-        .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
+        .env("XDG_CACHE_HOME", cache())
         .stdout(std::process::Stdio::null())
         .status()
         .unwrap();

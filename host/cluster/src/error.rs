@@ -249,17 +249,7 @@ impl ClusterError {
     /// The error and all of its sources, in one line.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(error) = next {
-            let said = error.to_string();
-            if !said.is_empty() && !text.contains(&said) {
-                text.push_str(": ");
-                text.push_str(&said);
-            }
-            next = error.source();
-        }
-        text
+        ilab_core::text::chain(self)
     }
 }
 

@@ -37,6 +37,28 @@ pub fn escaped(text: &str, max: usize) -> String {
     out
 }
 
+/// An error and all of its causes in one line, each said once.
+///
+/// ```
+/// use ilab_core::text::chain;
+/// let error = std::io::Error::other("the disk is full");
+/// assert_eq!(chain(&error), "the disk is full");
+/// ```
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
 /// A JSON value on one line, escaped and bounded.
 #[must_use]
 pub fn shown(value: &serde_json::Value, max: usize) -> String {

@@ -10,6 +10,7 @@ use ilab_core::contract::{Excerpt, ExcerptSource};
 use ilab_core::names::StageName;
 use ilab_core::plan::{MAX_EXCERPT_BYTES, check_outputs};
 use ilab_core::record::StageState;
+use ilab_core::text::chain;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::sync::{Arc, PoisonError};
@@ -121,20 +122,6 @@ fn choose(pods: &[PodView]) -> Option<&PodView> {
     };
     let masters = pods.iter().filter(|pod| pod.master).min_by_key(rank);
     masters.or_else(|| pods.iter().min_by_key(rank))
-}
-
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -158,24 +158,32 @@ impl StoreOptions {
     }
 }
 
-fn check_endpoint(endpoint: &str) -> Result<(), ObjectsError> {
-    let wrong = |problem: &str| ObjectsError::Option {
-        option: "endpoint",
-        value: endpoint.to_owned(),
-        problem: problem.into(),
-    };
+/// The host, and port where there is one, of an endpoint; what is wrong with it, as a fragment, when it has none.
+///
+/// # Errors
+/// A scheme other than http or https, or no host.
+///
+/// ```
+/// use ilab_objects::endpoint_host;
+/// assert_eq!(endpoint_host("https://s3.example.com/path"), Ok("s3.example.com"));
+/// assert_eq!(endpoint_host("http://:9000"), Err("has no host"));
+/// ```
+pub fn endpoint_host(endpoint: &str) -> Result<&str, &'static str> {
     let rest = endpoint
         .strip_prefix("https://")
         .or_else(|| endpoint.strip_prefix("http://"))
-        .ok_or_else(|| wrong("has no scheme: begin it with https:// or http://"))?;
+        .ok_or("has no scheme: begin it with https:// or http://")?;
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if host.is_empty() || host.starts_with(':') {
-        return Err(wrong("has no host"));
-    }
-    if host.contains('@') {
-        return Err(wrong("holds a user name: give the keys apart from it"));
-    }
-    Ok(())
+    if host.is_empty() || host.starts_with(':') { Err("has no host") } else { Ok(host) }
+}
+
+fn check_endpoint(endpoint: &str) -> Result<(), ObjectsError> {
+    let problem = match endpoint_host(endpoint) {
+        Ok(host) if host.contains('@') => "holds a user name: give the keys apart from it",
+        Ok(_) => return Ok(()),
+        Err(problem) => problem,
+    };
+    Err(ObjectsError::Option { option: "endpoint", value: endpoint.to_owned(), problem: problem.into() })
 }
 
 impl Store {

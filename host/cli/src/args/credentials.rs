@@ -3,7 +3,7 @@
 use crate::error::CliError;
 use clap::Args;
 use ilab_engine::{CredentialSource, SecretValue};
-use ilab_objects::parse_bool;
+use ilab_objects::{endpoint_host, parse_bool};
 use std::collections::BTreeMap;
 
 /// Access to the object store and to the judge: either the name of a Secret, or the values themselves.
@@ -264,7 +264,7 @@ fn from_parts(
     for part in parts {
         let Some(text) = value(part) else { continue };
         if part.key.to_ascii_lowercase().ends_with("endpoint") {
-            check_url(part.option, &text)?;
+            endpoint_host(&text).map_err(|problem| vec![format!("--{} {text:?} {problem}", part.option)])?;
         }
         if part.secret {
             secret_keys.insert(part.key.to_owned(), SecretValue::new(text));
@@ -278,14 +278,4 @@ fn from_parts(
         config_map_name: config_map.map(str::to_owned),
         config_map_keys,
     })
-}
-
-fn check_url(option: &str, text: &str) -> Result<(), Vec<String>> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let host = rest.map(|r| r.split(['/', '?', '#']).next().unwrap_or_default());
-    match host {
-        Some(host) if !host.is_empty() && !host.starts_with(':') => Ok(()),
-        Some(_) => Err(vec![format!("--{option} {text:?} has no host")]),
-        None => Err(vec![format!("--{option} {text:?} has no scheme: begin it with https:// or http://")]),
-    }
 }

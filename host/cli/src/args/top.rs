@@ -1,6 +1,7 @@
 //! Every verb but the dynamic part of `run`.
 
 use super::RunArgs;
+use crate::{CliError, folders};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -271,17 +272,13 @@ pub struct LocalState {
 
 impl LocalState {
     /// The folder, by the XDG rules when none was given.
-    pub fn resolve(&self) -> Result<PathBuf, crate::CliError> {
+    pub fn resolve(&self) -> Result<PathBuf, CliError> {
         if let Some(folder) = &self.folder {
             return Ok(folder.clone());
         }
-        let var = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-        var("XDG_STATE_HOME")
-            .or_else(|| var("HOME").map(|home| home.join(".local/state")))
-            .map(|state| state.join("ilab-host/local"))
-            .ok_or_else(|| {
-                crate::CliError::usage("no home folder for the embedded cluster's state")
-                    .hint("give --local-state FOLDER")
-            })
+        folders::state().map(|state| state.join("local")).ok_or_else(|| {
+            CliError::usage("no home folder for the embedded cluster's state")
+                .hint("give --local-state FOLDER")
+        })
     }
 }

@@ -18,14 +18,13 @@ const VALUE_WIDTH: usize = 100;
 pub struct Terminal {
     bars: Option<MultiProgress>,
     running: BTreeMap<StageName, ProgressBar>,
-    logs: bool,
 }
 
 impl Terminal {
-    /// With the containers' log lines, or without them.
-    pub fn new(logs: bool) -> Self {
+    /// Draws on stderr when that is a terminal.
+    pub fn new() -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        Self { bars, running: BTreeMap::new(), logs }
+        Self { bars, running: BTreeMap::new() }
     }
 
     /// Shows one event. Everything that a pod, a component or the cluster said is escaped.
@@ -52,7 +51,7 @@ impl Terminal {
                 self.say(&format!("{stage}: trouble: {} (try: {})", escape(message), escape(hint)));
             }
             Event::TroubleOver { stage } => self.say(&format!("{stage}: the trouble is over")),
-            Event::LogLine { stage, container, line, .. } if self.logs => {
+            Event::LogLine { stage, container, line, .. } => {
                 self.say(&format!("{stage} {container} | {}", escape(line)));
             }
             Event::LogUnavailable { stage, pod, container, why } => {

@@ -46,11 +46,7 @@ fn build(folder: &Path, file: Option<PathBuf>) -> Result<(), CliError> {
 }
 
 fn inspect(file: &Path, format: Option<OutputFormat>) -> Result<(), CliError> {
-    let plugin = host()?.load(file).map_err(|e| {
-        let hint = e.hint().unwrap_or_default();
-        CliError::from_error(exit::PLUGIN, &e).hint(hint)
-    })?;
-    let stages = plugin.stages().map_err(|e| CliError::from_error(exit::PLUGIN, &e))?;
+    let Alone { plugin, stages } = load_alone(file)?;
     print_data(
         &json!({
             "file": file,
@@ -91,10 +87,7 @@ fn render(
             .map_err(|e| CliError::usage(format!("{}: no context of a stage: {e}", path.display())))?,
         None => sample_context(descriptor, set)?,
     };
-    let plan = loaded
-        .plugin
-        .render(&descriptor.name, &context)
-        .map_err(|e| CliError::from_error(exit::PLUGIN, &e))?;
+    let plan = loaded.plugin.render(&descriptor.name, &context)?;
     check_plan(&plan, &context, descriptor).map_err(|e| CliError::from_error(exit::PLUGIN, &e))?;
     match format {
         Some(_) => print_data(&plan, format),
@@ -108,11 +101,8 @@ struct Alone {
 }
 
 fn load_alone(file: &Path) -> Result<Alone, CliError> {
-    let plugin = host()?.load(file).map_err(|e| {
-        let hint = e.hint().unwrap_or_default();
-        CliError::from_error(exit::PLUGIN, &e).hint(hint)
-    })?;
-    let stages = plugin.stages().map_err(|e| CliError::from_error(exit::PLUGIN, &e))?;
+    let plugin = host()?.load(file)?;
+    let stages = plugin.stages()?;
     Ok(Alone { plugin, stages })
 }
 

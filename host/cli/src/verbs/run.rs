@@ -1,7 +1,7 @@
 //! `run`: the workflow, or a part of it.
 
 use crate::args::{OutputFormat, RunArgs, StageFlags};
-use crate::load::{Loaded, read_yaml};
+use crate::load::{Loaded, read_text};
 use crate::report::{JsonLines, Terminal, write_out};
 use crate::{CliError, connect, exit};
 use clap::ArgMatches;
@@ -52,7 +52,7 @@ async fn carry_out(args: &RunArgs, loaded: Loaded, mut request: RunRequest) -> R
     let (events, mut told) = mpsc::channel::<Event>(1024);
     let json = args.output.output == Some(OutputFormat::Json);
     let show = tokio::spawn(async move {
-        let mut terminal = Terminal::new(true);
+        let mut terminal = Terminal::new();
         while let Some(event) = told.recv().await {
             if json {
                 JsonLines.show(&event)?;
@@ -102,10 +102,9 @@ fn request(
     let values_file = match &args.values {
         Some(path) => {
             let name = path.display().to_string();
-            // Read as a whole first, so that a file that cannot be read is told from one that is wrong.
-            read_yaml(path)?;
-            let text = std::fs::read_to_string(path).map_err(|e| CliError::usage(format!("{name}: {e}")))?;
-            Some((name.clone(), parse_values(&text).map_err(|e| CliError::usage(format!("{name}: {e}")))?))
+            let values =
+                parse_values(&read_text(path)?).map_err(|e| CliError::usage(format!("{name}: {e}")))?;
+            Some((name, values))
         }
         None => None,
     };

@@ -3,7 +3,7 @@
 use crate::args::{OutputFormat, RunsVerb};
 use crate::report::{print_data, write_out};
 use crate::{CliError, connect, exit};
-use ilab_cluster::{Cluster, ClusterError, Deleted, RecordStore, StoredRecord};
+use ilab_cluster::{Cluster, Deleted, RecordStore, StoredRecord};
 use ilab_core::names::RunId;
 use ilab_core::record::{RunRecord, StageRecord, StageState};
 use ilab_wasm::escape::escape;
@@ -31,31 +31,29 @@ pub async fn run(verb: RunsVerb) -> Result<(), CliError> {
     done
 }
 
-fn cluster_error(error: ClusterError) -> CliError {
-    let hint = error.hint().unwrap_or_default();
-    CliError::from_error(exit::CLUSTER, &error).hint(hint)
-}
-
 fn read(stored: &StoredRecord) -> Result<RunRecord, CliError> {
     RunRecord::from_json(&stored.text).map_err(|e| {
-        CliError::new(exit::CLUSTER, format!("the record of run {}: {}", stored.run, crate::error::chain(&e)))
+        CliError::new(
+            exit::CLUSTER,
+            format!("the record of run {}: {}", stored.run, ilab_core::text::chain(&e)),
+        )
     })
 }
 
 async fn find(cluster: &Cluster, name: &str) -> Result<StoredRecord, CliError> {
     let run = RunId::new(name).map_err(|e| CliError::from_error(exit::USAGE, &e))?;
-    RecordStore::new(cluster.clone()).load(&run).await.map_err(cluster_error)?.ok_or_else(|| {
+    RecordStore::new(cluster.clone()).load(&run).await?.ok_or_else(|| {
         CliError::new(exit::RUN_STATE, format!("there is no run {run} in namespace {}", cluster.namespace()))
             .hint("`ilab-host runs list` shows the runs of a namespace")
     })
 }
 
 async fn list(cluster: &Cluster, format: Option<OutputFormat>) -> Result<(), CliError> {
-    let stored = RecordStore::new(cluster.clone()).list().await.map_err(cluster_error)?;
+    let stored = RecordStore::new(cluster.clone()).list().await?;
     let mut records = Vec::new();
     for one in stored {
         // One record that cannot be read must not hide the others.
-        match one.map_err(cluster_error).and_then(|s| read(&s)) {
+        match one.map_err(CliError::from).and_then(|s| read(&s)) {
             Ok(record) => records.push(record),
             Err(error) => eprint!("{error}"),
         }
@@ -143,7 +141,7 @@ async fn delete(cluster: &Cluster, name: &str) -> Result<(), CliError> {
     let stored = find(cluster, name).await?;
     // Everything that the run made has its record for an owner: the cluster removes it, and nothing else.
     let object = RecordStore::object(&stored.run);
-    match cluster.delete_and_wait(&object, &stored.uid, DELETE_LIMIT).await.map_err(cluster_error)? {
+    match cluster.delete_and_wait(&object, &stored.uid, DELETE_LIMIT).await? {
         Deleted::Accepted | Deleted::Absent => {
             eprintln!("run {} is deleted, with all that it created", stored.run);
             Ok(())

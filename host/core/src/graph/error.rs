@@ -1,7 +1,7 @@
 //! What can be wrong with a set of stages, or with what was selected of them.
 
 use crate::descriptor::DescriptorError;
-use crate::names::StageName;
+use crate::names::{PluginDigest, StageName};
 use crate::nearest::hint;
 use crate::text::{escaped, quoted};
 
@@ -16,6 +16,8 @@ pub enum GraphError {
     Descriptor {
         /// The component's file.
         file: String,
+        /// The component.
+        digest: PluginDigest,
         /// What is wrong.
         errors: Vec<DescriptorError>,
     },

@@ -50,7 +50,7 @@ impl Pipeline {
         for offer in offers {
             let errors = validate_descriptor(&offer.descriptor);
             if !errors.is_empty() {
-                return Err(GraphError::Descriptor { file: offer.file, errors });
+                return Err(GraphError::Descriptor { file: offer.file, digest: offer.digest, errors });
             }
             if let Some(first) = by_name.get(offer.name()) {
                 return Err(GraphError::Duplicate {
