@@ -103,3 +103,42 @@ fn no_socket_is_ever_opened() {
     let sockets: Vec<_> = calls.lines().filter(|l| l.contains("AF_INET") || l.contains("socket(")).collect();
     assert!(sockets.is_empty(), "{sockets:#?}");
 }
+
+/// What phase 1 and phase 2 start from, by a dry run with these options.
+fn bases(args: &[&str]) -> Vec<String> {
+    let output = dry_run(&[&LITERAL[..], args].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut words = text.lines().map(|line| line.trim().trim_start_matches("- "));
+    let mut found = Vec::new();
+    while words.any(|word| word == "--base-model") {
+        found.push(words.next().unwrap().to_owned());
+    }
+    found.dedup();
+    found
+}
+
+#[test]
+fn b15_the_model_to_train_of_a_whole_run_is_phase_1s() {
+    let given = bases(&["--model-to-train", "/data/granite"]);
+    assert_eq!(given[0], "/data/granite");
+    assert!(given[1].contains("/phase_1/"), "phase 2 goes on from phase 1: {given:?}");
+    let alone = bases(&["train", "--training-phase", "2", "--model-to-train", "/data/granite"]);
+    assert_eq!(alone, ["/data/granite"]);
+}
+
+#[test]
+fn certificates_are_read_from_the_config_maps_that_were_named() {
+    let output = dry_run(
+        &[
+            &LITERAL[..],
+            &["--judge-serving-model-ca-cert=judge-ca", "--sdg-object-store-ca-cert=store-ca"],
+            &["--sdg-object-store-ca-cert-cm-key=service-ca.crt"],
+        ]
+        .concat(),
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Two evaluations ask the judge; fetch and upload use the object store.
+    for path in ["/etc/ilab/judge-ca/ca-bundle.crt", "/etc/ilab/object-store-ca/service-ca.crt"] {
+        assert_eq!(text.matches(&format!("value: {path}")).count(), 2, "{path}");
+    }
+}

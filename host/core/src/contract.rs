@@ -35,6 +35,16 @@ pub struct Credential {
     pub required_keys: Vec<String>,
     /// Keys that it uses when they are there.
     pub optional_keys: Vec<String>,
+    /// Optional keys whose value is the name of a ConfigMap, which the stage is bound to instead.
+    #[serde(default)]
+    pub config_map_keys: Vec<String>,
+}
+
+impl Credential {
+    /// Every key, the required ones first.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.required_keys.iter().chain(&self.optional_keys).chain(&self.config_map_keys)
+    }
 }
 
 /// A claim that the host provides.
@@ -61,6 +71,9 @@ pub struct Output {
     pub schema: Value,
     /// Stands in for the value while nothing has run.
     pub sample: Value,
+    /// The parameter whose value stands in instead, unless it is an empty text.
+    #[serde(default)]
+    pub sample_parameter: Option<String>,
 }
 
 /// A kind of Kubernetes object.

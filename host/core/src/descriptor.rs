@@ -128,7 +128,7 @@ impl Check<'_> {
         for credential in &descriptor.credentials {
             let at = format!("credentials[{}]", escaped(&credential.name, 40));
             self.kebab(&at, &credential.name);
-            let keys = || credential.required_keys.iter().chain(&credential.optional_keys);
+            let keys = || credential.keys();
             if keys().count() > MAX_ENTRIES {
                 self.refuse(&at, format!("more than {MAX_ENTRIES} keys"));
                 continue;
@@ -182,6 +182,12 @@ impl Check<'_> {
             self.kebab(&at, &output.name);
             self.line(&format!("{at}.help"), &output.help);
             self.value(&at, "sample", &output.schema, Some(&output.sample));
+            if let Some(parameter) = &output.sample_parameter
+                && !descriptor.parameters.iter().any(|p| p.name == *parameter)
+            {
+                let at = format!("{at}.sample-parameter");
+                self.refuse(at, format!("there is no parameter {}", quoted(parameter, 60)));
+            }
         }
     }
 

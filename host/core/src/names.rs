@@ -18,6 +18,21 @@ pub struct InvalidName {
 const KEBAB: &str =
     "use lower-case letters, digits and single dashes, starting with a letter and not ending with a dash";
 
+/// Whether Kubernetes takes it for the name of an object of most kinds: a DNS subdomain by RFC 1123.
+///
+/// ```
+/// use ilab_core::names::is_object_name;
+/// assert!(is_object_name("judge-ca.v2"));
+/// assert!(!is_object_name("../secrets/judge") && !is_object_name("Judge") && !is_object_name(""));
+/// ```
+#[must_use]
+pub fn is_object_name(name: &str) -> bool {
+    name.len() <= 253
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.ends_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c))
+}
+
 pub(crate) fn is_kebab(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')

@@ -7,7 +7,9 @@ use crate::request::{CredentialSource, RunRequest};
 use ilab_cluster::{ApplyOptions, Cluster, Owner, RUN_LABEL};
 use ilab_core::contract::ObjectRef;
 use ilab_core::graph::Pipeline;
+use ilab_core::names::is_object_name;
 use ilab_core::quantity;
+use ilab_core::text::escaped;
 use k8s_openapi::ByteString;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,10 +29,14 @@ fn object(kind: &str, name: &str) -> ObjectRef {
     ObjectRef { api_version: "v1".to_owned(), kind: kind.to_owned(), name: name.to_owned() }
 }
 
-/// The selected stages' credentials, by logical name.
-fn wanted(request: &RunRequest, pipeline: &Pipeline) -> BTreeSet<String> {
+/// The selected stages' credentials, by logical name, with their keys that name ConfigMaps.
+fn wanted(request: &RunRequest, pipeline: &Pipeline) -> BTreeMap<String, BTreeSet<String>> {
     let selected = pipeline.stages().iter().filter(|offer| request.selected.contains(offer.name()));
-    selected.flat_map(|offer| &offer.descriptor.credentials).map(|c| c.name.clone()).collect()
+    let mut wanted: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for credential in selected.flat_map(|offer| &offer.descriptor.credentials) {
+        wanted.entry(credential.name.clone()).or_default().extend(credential.config_map_keys.iter().cloned());
+    }
+    wanted
 }
 
 /// Looks at Secrets, ConfigMaps and existing claims. Reads only; tells everything that is wrong at once.
@@ -41,12 +47,21 @@ pub(crate) async fn look(
 ) -> Result<Looked, EngineError> {
     let mut looked = Looked::default();
     let mut findings = Vec::new();
-    for name in wanted(request, pipeline) {
+    let mut config_maps: BTreeSet<_> =
+        request.config_maps.values().flat_map(BTreeMap::values).cloned().collect();
+    for (name, config_map_keys) in wanted(request, pipeline) {
         match request.credentials.get(&name) {
             None => {}
-            Some(CredentialSource::Named { secret }) => match keys_of(cluster, secret).await? {
+            Some(CredentialSource::Named { secret }) => match keys_of(cluster, secret, &config_map_keys)
+                .await?
+            {
                 Some(keys) => {
-                    looked.keys.insert(secret.clone(), keys);
+                    config_maps.extend(keys.values().flatten().cloned());
+                    let of_secret = looked.keys.entry(secret.clone()).or_default();
+                    for (key, config_map) in keys {
+                        let known = of_secret.entry(key).or_default();
+                        *known = known.take().or(config_map);
+                    }
                 }
                 None => findings.push(Finding {
                     what: format!("there is no Secret {secret} in namespace {}", request.namespace),
@@ -70,6 +85,15 @@ pub(crate) async fn look(
             }
         }
     }
+    for name in config_maps {
+        if !is_object_name(&name) || cluster.get(&object("ConfigMap", &name)).await?.is_none() {
+            let at = escaped(&name, 80);
+            findings.push(Finding {
+                what: format!("there is no ConfigMap {at} in namespace {}", request.namespace),
+                hint: format!("create the ConfigMap {at}; a credential names it for its CA certificate"),
+            });
+        }
+    }
     let volumes: BTreeSet<_> = volumes(request, pipeline, true)?.into_keys().collect();
     for (volume, claim) in request.claims.existing.iter().filter(|(volume, _)| volumes.contains(*volume)) {
         if cluster.get(&object("PersistentVolumeClaim", claim)).await?.is_none() {
@@ -85,11 +109,19 @@ pub(crate) async fn look(
     if findings.is_empty() { Ok(looked) } else { Err(EngineError::Unready(findings)) }
 }
 
-/// Only the names of the keys leave this function.
-async fn keys_of(cluster: &Cluster, secret: &str) -> Result<Option<BTreeSet<String>>, EngineError> {
+/// Only the names of the keys leave this function, and the names of ConfigMaps where a stage says that a key is one.
+async fn keys_of(
+    cluster: &Cluster,
+    secret: &str,
+    config_map_keys: &BTreeSet<String>,
+) -> Result<Option<BTreeMap<String, Option<String>>>, EngineError> {
     let Some(found) = cluster.get(&object("Secret", secret)).await? else { return Ok(None) };
-    let keys = found.get("data").and_then(Value::as_object).map(|data| data.keys().cloned().collect());
-    Ok(Some(keys.unwrap_or_default()))
+    let data = found.get("data").map(|data| content(data, true)).unwrap_or_default();
+    let name = |key: &String, value: Vec<u8>| {
+        let named = config_map_keys.contains(key).then(|| String::from_utf8_lossy(&value).trim().to_owned());
+        named.filter(|name| !name.is_empty())
+    };
+    Ok(Some(data.into_iter().map(|(key, value)| (key.clone(), name(&key, value))).collect()))
 }
 
 async fn compare(

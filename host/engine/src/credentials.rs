@@ -3,10 +3,11 @@
 use crate::error::Finding;
 use crate::request::{CredentialSource, RunRequest};
 use ilab_core::contract::{BoundCredential, BoundKey, Credential, KeyHolder};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-/// The keys that the cluster's Secrets were found to have, by Secret.
-pub(crate) type FoundKeys = BTreeMap<String, BTreeSet<String>>;
+/// The keys that the cluster's Secrets were found to have, by Secret. Of a key that a stage declares to name a ConfigMap,
+/// that name.
+pub(crate) type FoundKeys = BTreeMap<String, BTreeMap<String, Option<String>>>;
 
 /// Binds one credential. Without `found` (a dry run) a named Secret counts as having every key that the stage knows.
 pub(crate) fn bind(
@@ -14,13 +15,13 @@ pub(crate) fn bind(
     credential: &Credential,
     found: Option<&FoundKeys>,
 ) -> Result<BoundCredential, Finding> {
-    let wanted = || credential.required_keys.iter().chain(&credential.optional_keys);
+    let wanted = credential.required_keys.iter().chain(&credential.optional_keys);
     let holder_of = |key: &String| -> Option<KeyHolder> {
         match request.credentials.get(&credential.name)? {
             CredentialSource::Named { secret } => {
                 let there = match found {
                     None => true,
-                    Some(found) => found.get(secret).is_some_and(|keys| keys.contains(key)),
+                    Some(found) => found.get(secret).is_some_and(|keys| keys.contains_key(key)),
                 };
                 there.then(|| KeyHolder::Secret(secret.clone()))
             }
@@ -34,10 +35,14 @@ pub(crate) fn bind(
         }
     };
     let mut keys = Vec::new();
-    let mut seen = BTreeSet::new();
-    for key in wanted().filter(|key| seen.insert(*key)) {
+    for key in wanted {
         if let Some(holder) = holder_of(key) {
             keys.push(BoundKey { key: key.clone(), holder });
+        }
+    }
+    for key in &credential.config_map_keys {
+        if let Some(name) = config_map_of(request, &credential.name, key, found)? {
+            keys.push(BoundKey { key: key.clone(), holder: KeyHolder::ConfigMap(name) });
         }
     }
     let missing: Vec<_> =
@@ -60,4 +65,25 @@ pub(crate) fn bind(
             hint: format!("give {missing} too"),
         },
     })
+}
+
+/// The ConfigMap that a key stands for: as it was asked for, or as the named Secret says.
+fn config_map_of(
+    request: &RunRequest,
+    credential: &str,
+    key: &str,
+    found: Option<&FoundKeys>,
+) -> Result<Option<String>, Finding> {
+    let asked = request.config_maps.get(credential).and_then(|keys| keys.get(key));
+    let Some(CredentialSource::Named { secret }) = request.credentials.get(credential) else {
+        return Ok(asked.cloned());
+    };
+    let said = found.and_then(|found| found.get(secret)?.get(key)?.as_ref());
+    match (asked, said) {
+        (Some(asked), Some(said)) if asked != said => Err(Finding {
+            what: format!("the Secret {secret} has {key} = {said}, and {asked} was asked for instead"),
+            hint: format!("leave the option out, or take {key} out of the Secret {secret}"),
+        }),
+        (asked, said) => Ok(asked.or(said).cloned()),
+    }
 }

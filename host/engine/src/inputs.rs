@@ -19,14 +19,25 @@ fn split(input: &str) -> (&str, &str, bool) {
 }
 
 /// For what has run, its outputs; for everything else the samples that stand in.
-pub(crate) fn sampled(pipeline: &Pipeline, descriptor: &Descriptor, done: &Outputs) -> Map<String, Value> {
+pub(crate) fn sampled(
+    request: &RunRequest,
+    pipeline: &Pipeline,
+    descriptor: &Descriptor,
+    done: &Outputs,
+) -> Map<String, Value> {
     let mut inputs = Map::new();
     for input in &descriptor.inputs {
         let (stage, output, _) = split(input);
         let real = done.get(stage).and_then(|outputs| outputs.get(output)).cloned();
         let sample = || {
             let producer = pipeline.get(stage)?;
-            producer.descriptor.outputs.iter().find(|o| o.name == output).map(|o| o.sample.clone())
+            let declared = producer.descriptor.outputs.iter().find(|o| o.name == output)?;
+            let given = || {
+                let parameters = &request.parameters.get(producer.name())?.values;
+                let value = parameters.get(declared.sample_parameter.as_deref()?)?;
+                (value.as_str() != Some("")).then(|| value.clone())
+            };
+            Some(given().unwrap_or_else(|| declared.sample.clone()))
         };
         if let Some(value) = real.or_else(sample) {
             inputs.insert(format!("{stage}.{output}"), value);

@@ -61,7 +61,7 @@ pub(crate) fn plan_known(
     let mut planned = Vec::new();
     let mut refused = Vec::new();
     for offer in offers() {
-        let inputs = inputs::sampled(pipeline, &offer.descriptor, done);
+        let inputs = inputs::sampled(request, pipeline, &offer.descriptor, done);
         let context = context(request, offer, inputs, found)?;
         match plan_stage(request, offer, context, stages) {
             Ok(stage) => planned.push(stage),

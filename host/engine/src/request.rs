@@ -135,6 +135,8 @@ pub struct RunRequest {
     pub parameters: BTreeMap<StageName, Resolved>,
     /// Where each credential comes from, by its logical name.
     pub credentials: BTreeMap<String, CredentialSource>,
+    /// ConfigMaps that exist and stand for keys of a credential: by its logical name, then by key.
+    pub config_maps: BTreeMap<String, BTreeMap<String, String>>,
     /// How volumes become claims.
     pub claims: ClaimOptions,
     /// What the guard allows.

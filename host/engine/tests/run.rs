@@ -96,6 +96,7 @@ fn with_credentials() -> Vec<ilab_core::graph::Offer> {
         name: name.into(),
         required_keys: required.iter().map(|k| (*k).to_owned()).collect(),
         optional_keys: optional.iter().map(|k| (*k).to_owned()).collect(),
+        config_map_keys: vec![format!("{name}_ca")],
     };
     offers[0].descriptor.credentials =
         vec![credential("object-store", &["bucket", "secret_key"], &["region"])];
@@ -145,6 +146,40 @@ async fn b5_a_secret_that_may_not_be_read_is_an_error_and_not_skipped() {
     let (error, _) = start(&fake, asked).failure().await;
     assert!(matches!(&error, EngineError::Cluster(e) if e.code() == Some(403)), "{error}");
     assert_eq!(fake.count("PATCH") + fake.count("POST"), 0);
+}
+
+#[tokio::test]
+async fn the_config_map_that_a_secret_or_an_option_names_is_bound_and_must_be_there() {
+    let fake = Fake::new();
+    let _controller = controller(&fake);
+    let mut asked = request(with_credentials());
+    asked.credentials = named(&[("object-store", "store"), ("judge", "judge")]);
+    // "b3duLWNh" is own-ca, "Li4veA==" is ../x, which is no name of an object.
+    let store = json!({"bucket": "YQ==", "secret_key": "Yg==", "object-store_ca": "b3duLWNh"});
+    fake.put("/api/v1/namespaces/ns/secrets/store", json!({"metadata": {"name": "store"}, "data": store}));
+    let judge = json!({"JUDGE_API_KEY": "YQ==", "judge_ca": "Li4veA=="});
+    fake.put("/api/v1/namespaces/ns/secrets/judge", json!({"metadata": {"name": "judge"}, "data": judge}));
+    let text = start(&fake, asked.clone()).failure().await.0.to_string();
+    assert!(text.contains("no ConfigMap own-ca") && text.contains("no ConfigMap ../x"), "{text}");
+    asked.config_maps = BTreeMap::from([(
+        "object-store".to_owned(),
+        BTreeMap::from([("object-store_ca".to_owned(), "other-ca".to_owned())]),
+    )]);
+    let judge = json!({"JUDGE_API_KEY": "YQ==", "judge_ca": ""});
+    fake.put("/api/v1/namespaces/ns/secrets/judge", json!({"metadata": {"name": "judge"}, "data": judge}));
+    for name in ["own-ca", "other-ca"] {
+        let path = format!("/api/v1/namespaces/ns/configmaps/{name}");
+        fake.put(&path, json!({"metadata": {"name": name}, "data": {}}));
+    }
+    let text = start(&fake, asked.clone()).failure().await.0.to_string();
+    assert!(text.contains("object-store_ca = own-ca, and other-ca was asked for"), "{text}");
+    assert_eq!(fake.count("PATCH") + fake.count("POST"), 0);
+    asked.config_maps.clear();
+    start(&fake, asked).end().await.0.unwrap();
+    let job = fake.get("jobs/one-fetch").unwrap();
+    let env = &job["spec"]["template"]["spec"]["containers"][0]["env"];
+    let key = json!({"name": "own-ca", "key": "object-store_ca"});
+    assert!(env.as_array().unwrap().iter().any(|v| v["valueFrom"]["configMapKeyRef"] == key), "{env}");
 }
 
 fn literal() -> BTreeMap<String, CredentialSource> {

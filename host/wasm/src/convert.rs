@@ -63,6 +63,7 @@ fn descriptor(index: usize, d: wit::Descriptor) -> Result<own::Descriptor, CallP
             sample: json(|| at(&format!("outputs[{i}].sample")), &o.sample)?,
             name: o.name,
             help: o.help,
+            sample_parameter: o.sample_parameter,
         })
     });
     Ok(own::Descriptor {
@@ -79,6 +80,7 @@ fn descriptor(index: usize, d: wit::Descriptor) -> Result<own::Descriptor, CallP
                 name: c.name,
                 required_keys: c.required_keys,
                 optional_keys: c.optional_keys,
+                config_map_keys: c.config_map_keys,
             })
             .collect(),
         volumes: d

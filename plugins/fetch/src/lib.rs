@@ -2,8 +2,8 @@
 //! claim, and turns its chat data into token sequences.
 
 use ilab_stage_sdk::instructlab::{
-    self, data_volume, host_container, host_image_parameter, image_parameter, object_store, object_store_env,
-    python_container, scripts, scripts_volume,
+    self, data_volume, host_container, host_image_parameter, image_parameter, object_store,
+    object_store_ca_parameter, object_store_pod, python_container, scripts, scripts_volume,
 };
 use ilab_stage_sdk::k8s::{batch::v1::Job, core::v1::ConfigMap};
 use ilab_stage_sdk::pod::{self, ContainerExt, PodSpecExt};
@@ -40,6 +40,7 @@ impl Stage for Fetch {
         instructlab::describe(NAME, "sdg-data-fetch", "Downloads the SDG archive and prepares its data")
             .parameter(image_parameter())
             .parameter(host_image_parameter())
+            .parameter(object_store_ca_parameter())
             .parameter(
                 Parameter::boolean("force-pull", "Download and unpack again, whatever is there")
                     .default(false)
@@ -101,7 +102,8 @@ impl Stage for Fetch {
         if settings.force_pull {
             download.push("--force");
         }
-        let download = host_container(DOWNLOAD, &settings.host_image, download).envs(object_store_env(ctx)?);
+        let download = host_container(DOWNLOAD, &settings.host_image, download);
+        let (download, with_store) = object_store_pod(ctx, download)?;
         let preprocess = python_container(
             PREPROCESS,
             &settings.image,
@@ -121,7 +123,7 @@ impl Stage for Fetch {
         )
         .resources(resources.resources());
         let spec = pod::spec([pods.with_env(preprocess)?]).init([download]);
-        let spec = scripts_volume(ctx, data_volume(ctx, spec)?);
+        let spec = with_store(scripts_volume(ctx, data_volume(ctx, spec)?));
         let name = ctx.name();
         Ok(scripts(ctx, SCRIPTS)?
             .apply(&pods.job(&name, "data-download", spec))?

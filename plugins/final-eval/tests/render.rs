@@ -8,10 +8,7 @@ use serde_json::{Value, json};
 const BEST: &str = "/data/model/output/ilab/phase_2/hf_format/samples_7200";
 
 fn sample() -> Sample<'static> {
-    Sample::of(&FinalEval)
-        .unbind("judge", "JUDGE_CA_CERT")
-        .unbind("judge", "JUDGE_CA_CERT_CM_KEY")
-        .input("mt-bench.best-model", BEST)
+    Sample::of(&FinalEval).unbind("judge", "JUDGE_CA_CERT_CM_KEY").input("mt-bench.best-model", BEST)
 }
 
 fn evaluation(sample: &Sample<'_>) -> Value {

@@ -9,7 +9,6 @@ const FOLDER: &str = "/data/model/output/ilab/phase_2/hf_format";
 
 fn sample() -> Sample<'static> {
     Sample::of(&MtBench)
-        .unbind("judge", "JUDGE_CA_CERT")
         .unbind("judge", "JUDGE_CA_CERT_CM_KEY")
         .input("train-phase-2.checkpoints-dir", FOLDER)
 }
@@ -60,7 +59,6 @@ fn the_host_accepts_it_at_its_strictest() {
     accepted(&MtBench, &sample());
     accepted(&MtBench, &sample().set("gpus", 0).set("server-args", json!(["--max-model-len=4096"])));
     accepted(&MtBench, &with_ca());
-    accepted(&MtBench, &sample().bind("judge", "JUDGE_CA_CERT", KeyHolder::Secret("judge".into())));
 }
 
 #[test]
@@ -160,18 +158,15 @@ fn b29_only_the_results_are_written_outside_the_scratch_space() {
 #[test]
 fn the_judges_ca_is_mounted_only_where_there_is_one() {
     assert_eq!(variable(&sample(), "JUDGE_CA_CERT_PATH"), Value::Null);
-    assert_eq!(variable(&with_ca(), "JUDGE_CA_CERT_PATH")["value"], "/tmp/cert/ca-bundle.crt");
+    assert_eq!(variable(&with_ca(), "JUDGE_CA_CERT_PATH")["value"], "/etc/ilab/judge-ca/ca-bundle.crt");
     let named = with_ca().set("judge-ca-cert-key", "service-ca.crt");
-    assert_eq!(variable(&named, "JUDGE_CA_CERT_PATH")["value"], "/tmp/cert/service-ca.crt");
+    assert_eq!(variable(&named, "JUDGE_CA_CERT_PATH")["value"], "/etc/ilab/judge-ca/service-ca.crt");
     // The key's name lies in a Secret that only the pod may read; Kubernetes puts it in.
     let secret = with_ca().bind("judge", "JUDGE_CA_CERT_CM_KEY", KeyHolder::Secret("judge".into()));
-    assert_eq!(variable(&secret, "JUDGE_CA_CERT_PATH")["value"], "/tmp/cert/$(JUDGE_CA_CERT_CM_KEY)");
+    assert_eq!(variable(&secret, "JUDGE_CA_CERT_PATH")["value"], "/etc/ilab/judge-ca/$(CA_CERT_ENTRY)");
     let env = evaluation(&secret)["env"].clone();
     let position = |name: &str| env.as_array().unwrap().iter().position(|v| v["name"] == name).unwrap();
-    assert!(
-        position("JUDGE_CA_CERT_CM_KEY") < position("JUDGE_CA_CERT_PATH"),
-        "it must be defined before its use"
-    );
+    assert!(position("CA_CERT_ENTRY") < position("JUDGE_CA_CERT_PATH"), "it must be defined before its use");
 }
 
 #[test]

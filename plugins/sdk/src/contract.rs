@@ -34,6 +34,8 @@ pub struct Credential {
     pub required_keys: Vec<String>,
     /// Keys that it uses when they are there.
     pub optional_keys: Vec<String>,
+    /// Optional keys whose value is the name of a ConfigMap, which the stage is bound to instead.
+    pub config_map_keys: Vec<String>,
 }
 
 /// A claim that the host provides and shares between stages by its logical name.
@@ -60,6 +62,8 @@ pub struct Output {
     pub schema: Value,
     /// Stands in for the value while nothing has run yet.
     pub sample: Value,
+    /// The parameter whose value stands in instead, unless it is an empty text.
+    pub sample_parameter: Option<String>,
 }
 
 /// A kind of Kubernetes object.

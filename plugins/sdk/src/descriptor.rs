@@ -236,7 +236,14 @@ impl Parameter {
 impl Output {
     /// A value with a JSON Schema of one's own and a sample for dry runs.
     pub fn new(name: &str, help: &str, schema: Value, sample: impl Into<Value>) -> Self {
-        Self { name: name.into(), help: help.into(), schema, sample: sample.into() }
+        Self { name: name.into(), help: help.into(), schema, sample: sample.into(), sample_parameter: None }
+    }
+
+    /// In a dry run the value of this parameter stands in, unless it is an empty text.
+    #[must_use]
+    pub fn sample_from(mut self, parameter: &str) -> Self {
+        self.sample_parameter = Some(parameter.into());
+        self
     }
 
     /// Text.
@@ -259,13 +266,20 @@ impl Credential {
     /// A credential that must have these keys.
     pub fn new(name: &str, required: &[&str]) -> Self {
         let required_keys = required.iter().map(|&key| key.into()).collect();
-        Self { name: name.into(), required_keys, optional_keys: Vec::new() }
+        Self { name: name.into(), required_keys, optional_keys: Vec::new(), config_map_keys: Vec::new() }
     }
 
     /// Keys that are used when they are there.
     #[must_use]
     pub fn optional(mut self, keys: &[&str]) -> Self {
         self.optional_keys.extend(keys.iter().map(|&key| String::from(key)));
+        self
+    }
+
+    /// Optional keys whose value is the name of a ConfigMap: the stage is bound to that ConfigMap.
+    #[must_use]
+    pub fn config_maps(mut self, keys: &[&str]) -> Self {
+        self.config_map_keys.extend(keys.iter().map(|&key| String::from(key)));
         self
     }
 }

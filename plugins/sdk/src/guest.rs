@@ -162,11 +162,17 @@ mod component {
             help: o.help,
             schema: o.schema.to_string(),
             sample: o.sample.to_string(),
+            sample_parameter: o.sample_parameter,
         }
     }
 
     fn declared(c: Credential) -> types::Credential {
-        types::Credential { name: c.name, required_keys: c.required_keys, optional_keys: c.optional_keys }
+        types::Credential {
+            name: c.name,
+            required_keys: c.required_keys,
+            optional_keys: c.optional_keys,
+            config_map_keys: c.config_map_keys,
+        }
     }
 
     fn descriptor(d: Descriptor) -> types::Descriptor {

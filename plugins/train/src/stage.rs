@@ -96,7 +96,10 @@ impl Stage for Train {
             ))
             .output(Output::string("last-checkpoint", "The last of them", &last))
             .output(Output::string("checkpoints-dir", "The folder that they are in", &folder))
-            .output(Output::string("base-model", "The model that the training started from", BASE_MODEL))
+            .output(
+                Output::string("base-model", "The model that the training started from", BASE_MODEL)
+                    .sample_from("model-to-train"),
+            )
             .creates::<ConfigMap>()
             .creates::<PyTorchJob>()
     }

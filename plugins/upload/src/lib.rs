@@ -2,10 +2,11 @@
 //! object store the data came from.
 
 use ilab_stage_sdk::instructlab::{
-    self, DATA_ROOT, data_volume, host_container, host_image_parameter, object_store, object_store_env,
+    self, DATA_ROOT, data_volume, host_container, host_image_parameter, object_store,
+    object_store_ca_parameter, object_store_pod,
 };
 use ilab_stage_sdk::k8s::batch::v1::Job;
-use ilab_stage_sdk::pod::{self, ContainerExt};
+use ilab_stage_sdk::pod;
 use ilab_stage_sdk::settings::PodSettings;
 use ilab_stage_sdk::{Ctx, Descriptor, Error, Output, Plan, Stage, export_stages, targets};
 use serde::Deserialize;
@@ -31,6 +32,7 @@ impl Stage for Upload {
         instructlab::describe(NAME, "upload-trained-model", "Uploads the best checkpoint and its scores")
             .after("final-eval")
             .parameter(host_image_parameter())
+            .parameter(object_store_ca_parameter())
             .parameters(PodSettings::parameters(2))
             .credential(object_store())
             .input(CANDIDATE)
@@ -75,9 +77,9 @@ impl Stage for Upload {
                 "--include",
                 &format!("{candidate}={CANDIDATE_NAME}"),
             ],
-        )
-        .envs(object_store_env(ctx)?);
-        let spec = data_volume(ctx, pod::spec([pods.with_env(container)?]))?;
+        );
+        let (container, with_store) = object_store_pod(ctx, container)?;
+        let spec = with_store(data_volume(ctx, pod::spec([pods.with_env(container)?]))?);
         let name = ctx.name();
         Ok(Plan::new()
             .apply(&pods.job(&name, "data-upload", spec))?

@@ -43,9 +43,12 @@ pub struct CredentialArgs {
     /// Whether to check the object store's certificate [default: true]
     #[arg(long, global = true, env = "SDG_OBJECT_STORE_VERIFY_TLS", value_name = "BOOL")]
     pub sdg_object_store_verify_tls: Option<String>,
-    /// Secret that holds bucket, access_key, secret_key, data_key and, when needed, endpoint, region, verify_tls
+    /// Secret that holds bucket, access_key, secret_key, data_key and, when needed, endpoint, region, verify_tls, ca_cert
     #[arg(long, global = true, env = "SDG_OBJECT_STORE_SECRET", value_name = "SECRET")]
     pub sdg_object_store_secret: Option<String>,
+    /// ConfigMap with the CA certificate of the object store
+    #[arg(long, global = true, env = "SDG_OBJECT_STORE_CA_CERT", value_name = "CONFIGMAP")]
+    pub sdg_object_store_ca_cert: Option<String>,
     /// Endpoint of the judge model: a URL with its scheme
     #[arg(long, global = true, value_name = "URL")]
     pub judge_serving_model_endpoint: Option<String>,
@@ -64,6 +67,9 @@ pub struct CredentialArgs {
     /// Secret that holds JUDGE_API_KEY, JUDGE_ENDPOINT and JUDGE_NAME
     #[arg(long, global = true, env = "JUDGE_SERVING_MODEL_SECRET", value_name = "SECRET")]
     pub judge_serving_model_secret: Option<String>,
+    /// ConfigMap with the CA certificate of the judge model
+    #[arg(long, global = true, env = "JUDGE_SERVING_MODEL_CA_CERT", value_name = "CONFIGMAP")]
+    pub judge_serving_model_ca_cert: Option<String>,
     /// Secret for a credential that a stage of your own asks for
     #[arg(long = "credential", global = true, value_name = "NAME=SECRET")]
     pub others: Vec<String>,
@@ -174,6 +180,20 @@ impl CredentialArgs {
             }
         }
         if findings.is_empty() { Ok(sources) } else { Err(CliError::all(crate::exit::USAGE, findings)) }
+    }
+
+    /// The ConfigMaps with CA certificates, by credential and key.
+    pub fn config_maps(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        [
+            ("object-store", "ca_cert", &self.sdg_object_store_ca_cert),
+            ("judge", "JUDGE_CA_CERT", &self.judge_serving_model_ca_cert),
+        ]
+        .into_iter()
+        .filter_map(|(credential, key, given)| {
+            let name = given.clone().filter(|name| !name.is_empty())?;
+            Some((credential.to_owned(), BTreeMap::from([(key.to_owned(), name)])))
+        })
+        .collect()
     }
 
     fn others(&self) -> Result<BTreeMap<String, String>, CliError> {

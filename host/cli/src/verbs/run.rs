@@ -125,6 +125,7 @@ fn request(
     needed.sort();
     needed.dedup();
     let credentials = args.credentials.sources(&needed)?;
+    let config_maps = args.credentials.config_maps();
     let claims = ClaimOptions {
         storage_class: args.storage_class.clone(),
         access_modes: vec![args.access_mode.clone()],
@@ -139,6 +140,7 @@ fn request(
         selected,
         parameters,
         credentials,
+        config_maps,
         claims,
         policy: Policy {
             level: if args.pod_security == "restricted" { Level::Restricted } else { Level::Baseline },

@@ -2,6 +2,7 @@
 
 use super::path::{Step, fields, is_blank};
 use super::walk::Guard;
+use crate::names::is_object_name;
 use crate::text::quoted;
 use serde_json::{Map, Value};
 
@@ -123,7 +124,7 @@ fn check_metadata<'a>(guard: &mut Guard<'a>, metadata: &'a Map<String, Value>) {
         }
     }
     let name = metadata.get("name").and_then(Value::as_str);
-    if !name.is_some_and(|name| guard.grant.owns(name) && is_dns_name(name)) {
+    if !name.is_some_and(|name| guard.grant.owns(name) && is_object_name(name)) {
         let shown = name.map_or("nothing".to_owned(), |name| quoted(name, 80));
         let message = format!(
             "{shown} is not {prefix}, nor {prefix}- and more lower-case letters, digits and dashes",
@@ -149,13 +150,6 @@ fn check_metadata<'a>(guard: &mut Guard<'a>, metadata: &'a Map<String, Value>) {
             });
         }
     }
-}
-
-fn is_dns_name(name: &str) -> bool {
-    name.len() <= 253
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.ends_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c))
 }
 
 fn check_service<'a>(guard: &mut Guard<'a>, spec: &'a Map<String, Value>) {

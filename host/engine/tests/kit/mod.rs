@@ -31,6 +31,7 @@ pub(crate) fn offer(name: &str, after: &[&str]) -> Offer {
         help: "a number".into(),
         schema: json!({"type": "integer"}),
         sample: json!(0),
+        sample_parameter: Some("epochs".into()),
     };
     let parameter = Parameter {
         name: "epochs".into(),
@@ -78,11 +79,12 @@ impl Stages for TestStages {
             .credentials
             .iter()
             .flat_map(|c| &c.keys)
-            .filter_map(|k| match &k.holder {
-                KeyHolder::Secret(s) => {
-                    Some(json!({"name": k.key, "valueFrom": {"secretKeyRef": {"name": s, "key": k.key}}}))
-                }
-                KeyHolder::ConfigMap(_) => None,
+            .map(|k| {
+                let (source, name) = match &k.holder {
+                    KeyHolder::Secret(name) => ("secretKeyRef", name),
+                    KeyHolder::ConfigMap(name) => ("configMapKeyRef", name),
+                };
+                json!({"name": k.key, "valueFrom": {source: {"name": name, "key": k.key}}})
             })
             .collect();
         let mut container = json!({"name": "main", "image": "i", "args": [context.parameters["epochs"].to_string(), Value::from(context.inputs.clone()).to_string()], "env": env});
@@ -127,6 +129,7 @@ pub(crate) fn request(offers: Vec<Offer>) -> RunRequest {
         offers,
         selected,
         credentials: BTreeMap::new(),
+        config_maps: BTreeMap::new(),
         claims: ClaimOptions::default(),
         policy: Policy::default(),
         options: RunOptions { quiet: Duration::from_millis(50), ..RunOptions::default() },

@@ -1,10 +1,12 @@
 //! Images, the shared claim, the object store and the scripts.
 
+use super::ca::{CaFile, ca_entry_parameter};
 use crate::contract::{Credential, Descriptor, Error, Parameter};
 use crate::pod::PodSpecExt;
 use crate::pod::{self, ContainerExt, Resources};
 use crate::{Ctx, Plan};
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec};
+use serde::Deserialize;
 
 /// The image with InstructLab's Python packages, vLLM and torchrun.
 pub const IMAGE: &str = "registry.redhat.io/rhelai1/instructlab-nvidia-rhel9:1.2";
@@ -21,6 +23,7 @@ pub const DATA_ROOT: &str = "/data";
 /// Where a stage's scripts are mounted.
 pub const SCRIPTS_DIR: &str = "/ilab/scripts";
 
+const OBJECT_STORE: &str = "object-store";
 const SCRIPTS_VOLUME: &str = "scripts";
 const SCRATCH_VOLUME: &str = "tmp";
 
@@ -48,20 +51,41 @@ pub fn host_image_parameter() -> Parameter {
 /// Access to the object store.
 #[must_use]
 pub fn object_store() -> Credential {
-    Credential::new("object-store", &["bucket", "access_key", "secret_key", "data_key"]).optional(&[
-        "endpoint",
-        "region",
-        "verify_tls",
-    ])
+    Credential::new(OBJECT_STORE, &["bucket", "access_key", "secret_key", "data_key"])
+        .optional(&["endpoint", "region", "verify_tls", "ca_cert_cm_key"])
+        .config_maps(&["ca_cert"])
 }
 
-/// The variables by which `ilab-host data` learns about the object store.
+/// The setting for the CA certificate of the object store, which [`object_store_pod`] reads.
+#[must_use]
+pub fn object_store_ca_parameter() -> Parameter {
+    ca_entry_parameter("object-store-ca-cert-key", "object store", "sdg-object-store-ca-cert-cm-key")
+}
+
+/// A container of `ilab-host data` with what it has to know about the object store, and what turns a pod into one that
+/// it works in.
 ///
 /// # Errors
 /// When the credential is not bound.
-pub fn object_store_env(ctx: &Ctx) -> Result<Vec<EnvVar>, Error> {
+pub fn object_store_pod(
+    ctx: &Ctx,
+    container: Container,
+) -> Result<(Container, impl Fn(PodSpec) -> PodSpec), Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Settings {
+        object_store_ca_cert_key: String,
+    }
+    let Settings { object_store_ca_cert_key: entry } = ctx.parameters()?;
+    let keys = ("ca_cert", "ca_cert_cm_key");
+    let ca = CaFile::of(ctx, OBJECT_STORE, keys, &entry, "SDG_OBJECT_STORE_CA_FILE");
+    let container = CaFile::add_to(ca.as_ref(), container.envs(object_store_env(ctx)?));
+    Ok((container, move |spec| CaFile::volume_for(ca.as_ref(), spec)))
+}
+
+fn object_store_env(ctx: &Ctx) -> Result<Vec<EnvVar>, Error> {
     ctx.credential_env(
-        "object-store",
+        OBJECT_STORE,
         &[
             ("SDG_OBJECT_STORE_ENDPOINT", "endpoint", false),
             ("SDG_OBJECT_STORE_BUCKET", "bucket", true),

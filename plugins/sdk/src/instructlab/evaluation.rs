@@ -1,25 +1,25 @@
 //! What the evaluation stages have in common: the judge, the model server's settings, the Job.
 
+use super::ca::{CaFile, ca_entry_parameter};
 use super::common::{data_volume, image_parameter, python_container, scripts, scripts_volume};
-use crate::contract::{Credential, Error, KeyHolder, Parameter};
+use crate::contract::{Credential, Error, Parameter};
 use crate::pod::{self, ContainerExt, PodSpecExt, Resources};
 use crate::settings::{GpuSettings, PodSettings, ResourceSettings};
 use crate::{Ctx, Plan, targets};
-use k8s_openapi::api::core::v1::{EnvVar, Volume};
+use k8s_openapi::api::core::v1::EnvVar;
 use serde::Deserialize;
 
 const JUDGE: &str = "judge";
-const CA_VOLUME: &str = "judge-ca";
-const CA_DIR: &str = "/tmp/cert";
 
 /// Access to the judge model.
 ///
-/// `JUDGE_CA_CERT` held by a ConfigMap means that ConfigMap, with the certificate in the key that `JUDGE_CA_CERT_CM_KEY`
-/// or the parameter `judge-ca-cert-key` names. Held by a Secret it is the certificate itself.
+/// `JUDGE_CA_CERT` names a ConfigMap with the CA certificate, in the entry that `JUDGE_CA_CERT_CM_KEY` or else the
+/// parameter `judge-ca-cert-key` names.
 #[must_use]
 pub fn judge() -> Credential {
     Credential::new(JUDGE, &["JUDGE_API_KEY", "JUDGE_ENDPOINT", "JUDGE_NAME"])
-        .optional(&["JUDGE_CA_CERT", "JUDGE_CA_CERT_CM_KEY"])
+        .optional(&["JUDGE_CA_CERT_CM_KEY"])
+        .config_maps(&["JUDGE_CA_CERT"])
 }
 
 /// How models are served and judged.
@@ -63,10 +63,7 @@ impl EvaluationSettings {
                 "For models whose chat template has no system role",
             )
             .default(false),
-            Parameter::string("judge-ca-cert-key", "Key of the judge's CA certificate in its ConfigMap")
-                .pattern("^[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}$")
-                .default("ca-bundle.crt")
-                .flag("judge-serving-model-ca-cert-cm-key"),
+            ca_entry_parameter("judge-ca-cert-key", "judge", "judge-serving-model-ca-cert-cm-key"),
             Parameter::quantity("shm-size", "Shared memory of the model server; empty: as much as there is")
                 .default("8Gi"),
         ];
@@ -97,42 +94,17 @@ impl EvaluationSettings {
         }
         arguments
     }
+}
 
-    fn judge_env(&self, ctx: &Ctx) -> Result<(Vec<EnvVar>, Option<Volume>), Error> {
-        let mut variables = ctx.credential_env(
-            JUDGE,
-            &[
-                ("JUDGE_API_KEY", "JUDGE_API_KEY", true),
-                ("JUDGE_ENDPOINT", "JUDGE_ENDPOINT", true),
-                ("JUDGE_NAME", "JUDGE_NAME", true),
-            ],
-        )?;
-        let Some(bound) = ctx.credential(JUDGE) else { return Ok((variables, None)) };
-        let Some(holder) = bound.holder("JUDGE_CA_CERT") else { return Ok((variables, None)) };
-        let (volume, file) = match holder {
-            KeyHolder::ConfigMap(name) => {
-                // Kubernetes puts the key's name, which only it may read, into the path.
-                let key = bound.env("JUDGE_CA_CERT_CM_KEY", "JUDGE_CA_CERT_CM_KEY");
-                let file = match key {
-                    Some(variable) => {
-                        variables.push(variable);
-                        "$(JUDGE_CA_CERT_CM_KEY)"
-                    }
-                    None => &self.judge_ca_cert_key,
-                };
-                (pod::config_map_volume(CA_VOLUME, name), file)
-            }
-            KeyHolder::Secret(name) => {
-                (pod::secret_file_volume(CA_VOLUME, name, "JUDGE_CA_CERT", "ca-bundle.crt"), "ca-bundle.crt")
-            }
-        };
-        variables.push(EnvVar {
-            name: "JUDGE_CA_CERT_PATH".into(),
-            value: Some(format!("{CA_DIR}/{file}")),
-            value_from: None,
-        });
-        Ok((variables, Some(volume)))
-    }
+fn judge_env(ctx: &Ctx) -> Result<Vec<EnvVar>, Error> {
+    ctx.credential_env(
+        JUDGE,
+        &[
+            ("JUDGE_API_KEY", "JUDGE_API_KEY", true),
+            ("JUDGE_ENDPOINT", "JUDGE_ENDPOINT", true),
+            ("JUDGE_NAME", "JUDGE_NAME", true),
+        ],
+    )
 }
 
 /// A Job that evaluates in an init container and then prints the outputs file.
@@ -164,26 +136,22 @@ pub fn evaluation_job(ctx: &Ctx, job: EvaluationJob<'_>) -> Result<Plan, Error> 
     let pods: PodSettings = ctx.parameters()?;
     let gpus: GpuSettings = ctx.parameters()?;
     let resources: ResourceSettings = ctx.parameters()?;
-    let (judge_env, ca) = settings.judge_env(ctx)?;
+    let ca_keys = ("JUDGE_CA_CERT", "JUDGE_CA_CERT_CM_KEY");
+    let ca = CaFile::of(ctx, JUDGE, ca_keys, &settings.judge_ca_cert_key, "JUDGE_CA_CERT_PATH");
     let mut arguments = job.arguments;
     arguments.extend(settings.arguments(job.outputs, gpus.count()));
-    let mut run = python_container(job.run, &settings.image, job.script, arguments)
-        .envs(judge_env)
+    let run = python_container(job.run, &settings.image, job.script, arguments)
+        .envs(judge_env(ctx)?)
         .resources(gpus.add_to(resources.resources()))
         .mount("shm", "/dev/shm");
-    if ca.is_some() {
-        run = run.mount_read_only(CA_VOLUME, CA_DIR);
-    }
+    let run = CaFile::add_to(ca.as_ref(), run);
     let print = pod::container(job.print, &settings.image)
         .run(["cat", job.outputs])
         .resources(Resources::new().request("cpu", "10m").request("memory", "16Mi"))
         .mount_read_only(super::DATA_VOLUME, super::DATA_ROOT);
     let mut spec = pod::spec([print]).init([pods.with_env(run)?]);
     spec = data_volume(ctx, spec)?.volume(pod::memory_volume("shm", &settings.shm_size));
-    if let Some(volume) = ca {
-        spec = spec.volume(volume);
-    }
-    let spec = scripts_volume(ctx, spec);
+    let spec = scripts_volume(ctx, CaFile::volume_for(ca.as_ref(), spec));
     let name = ctx.name();
     Ok(scripts(ctx, job.scripts)?
         .apply(&pods.job(&name, job.app, spec))?

@@ -5,8 +5,8 @@ use crate::contract::{BoundCredential, BoundKey, BoundVolume, KeyHolder, ObjectR
 use crate::{Ctx, Descriptor, Error, Excerpt, Plan, Stage};
 use serde_json::{Map, Value, json};
 
-/// A stage with a context in which every parameter has its default, every credential all its keys in a Secret of the
-/// credential's name, and every volume the claim `ilab-VOLUME`.
+/// A stage with a context in which every parameter has its default, every credential its required and optional keys in a
+/// Secret of the credential's name and no ConfigMap, and every volume the claim `ilab-VOLUME`.
 #[derive(Clone)]
 pub struct Sample<'a> {
     stage: &'a dyn Stage,
