@@ -203,7 +203,11 @@ fn waiting(status: &Value) -> Option<Trouble> {
             TroubleKind::Config,
             Some(name),
             with(format!("the container {name} cannot be configured")),
-            "create the Secret, ConfigMap or key that is missing",
+            if said.contains("runAsNonRoot") {
+                "set the stage's run-as-user to a number above 0, or use an image whose user is not root"
+            } else {
+                "create the Secret, ConfigMap or key that is missing"
+            },
         ),
         "CreateContainerError" | "RunContainerError" | "PreStartHookError" | "PostStartHookError" => trouble(
             TroubleKind::Config,

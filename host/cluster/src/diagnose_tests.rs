@@ -28,6 +28,9 @@ fn b12_missing_secrets_are_config_trouble() {
     let found = pod(&waiting_pod("CreateContainerConfigError", "secret \"x\" not found")).unwrap();
     assert_eq!((found.kind, found.container.as_deref()), (TroubleKind::Config, Some("train")));
     assert!(found.message.ends_with("secret \"x\" not found"), "{}", found.message);
+    let root = "container has runAsNonRoot and image will run as root (pod: \"p\")";
+    let found = pod(&waiting_pod("CreateContainerConfigError", root)).unwrap();
+    assert!(found.hint.contains("run-as-user"), "{}", found.hint);
 }
 
 #[test]

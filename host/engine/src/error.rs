@@ -226,15 +226,14 @@ impl EngineError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::UnknownStage { .. } | Self::NothingToResume { .. } | Self::MissingInput { .. } => {
-                Exit::Usage
-            }
+            Self::UnknownStage { .. } | Self::MissingInput { .. } => Exit::Usage,
             Self::Graph(_) | Self::Stage { .. } | Self::Plan { .. } | Self::Task { .. } => Exit::Plugin,
             Self::Refused(_) => Exit::Policy,
             Self::Unready(_) => Exit::Unready,
-            Self::AlreadyRan { .. } | Self::ParametersChanged { .. } | Self::TakenOver { .. } => {
-                Exit::Conflict
-            }
+            Self::AlreadyRan { .. }
+            | Self::NothingToResume { .. }
+            | Self::ParametersChanged { .. }
+            | Self::TakenOver { .. } => Exit::Conflict,
             Self::StageFailed(_) => Exit::StageFailed,
             Self::Record { .. } => Exit::Cluster(ExitClass::Protocol),
             Self::Cluster(source) => Exit::Cluster(source.exit_class()),

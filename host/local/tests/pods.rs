@@ -182,7 +182,7 @@ async fn what_is_missing_is_named_and_the_pod_starts_when_it_comes() {
     )
     .await;
     let images = ImageStore::open(cluster.state.join("images")).unwrap();
-    images.import("quay.io/late/image:1", &ImageSource::Folder(support::rootfs().to_owned()), None).unwrap();
+    images.import("quay.io/late/image:1", &ImageSource::Folder(support::rootfs()), None).unwrap();
     assert_eq!(phase(&cluster.ended("image").await), "Succeeded");
 
     let mount = json!({

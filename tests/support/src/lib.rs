@@ -1,7 +1,9 @@
 //! Real parts for the tests: started on loopback by the test that needs them, and ended with it.
 
+mod rootfs;
 mod s3;
 
+pub use rootfs::rootfs;
 pub use s3::S3Server;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! The built program, away from the developer's own settings, and the components of the checkout.
 
+#![expect(dead_code, reason = "each test program uses a part of it")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,6 +16,13 @@ pub(crate) fn host() -> Command {
     command.env_clear().env("HOME", "/nonexistent").env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("XDG_CACHE_HOME", cache());
     command
+}
+
+/// The component whose steps do what a test says.
+pub(crate) fn steps() -> PathBuf {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/steps/steps.wasm");
+    assert!(file.exists(), "the components are not built; try: make plugins");
+    file.canonicalize().unwrap()
 }
 
 /// The folder with the built components.

@@ -13,63 +13,18 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Long, because the machine may be busy; nothing waits that long when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const PROGRAMS: &[&str] = &[
-    "sh", "cat", "sleep", "true", "false", "env", "ls", "touch", "id", "hostname", "mkdir", "head", "kill",
-    "dd",
-];
-
-/// A root file system of the programs above and the libraries they need.
-pub fn rootfs() -> &'static Path {
-    static ROOTFS: OnceLock<PathBuf> = OnceLock::new();
-    ROOTFS.get_or_init(|| {
-        let parent = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        fs::create_dir_all(&parent).unwrap();
-        let made = parent.join("rootfs-1");
-        if made.is_dir() {
-            return made;
-        }
-        let new = tempfile::tempdir_in(&parent).unwrap();
-        let root = new.path();
-        for folder in ["bin", "etc", "proc", "dev", "sys", "tmp", "run", "var/tmp", "root", "data"] {
-            fs::create_dir_all(root.join(folder)).unwrap();
-        }
-        fs::write(
-            root.join("etc/passwd"),
-            "root:x:0:0::/root:/bin/sh\nguest:x:1234:1234::/home/guest:/bin/sh\n",
-        )
-        .unwrap();
-        let mut files = BTreeSet::new();
-        for program in PROGRAMS {
-            let found = ["/bin", "/usr/bin"]
-                .iter()
-                .map(|dir| Path::new(dir).join(program))
-                .find(|path| path.exists());
-            let found = found.unwrap_or_else(|| panic!("{program} is not on this machine"));
-            fs::copy(&found, root.join("bin").join(program)).unwrap();
-            let ldd = Command::new("ldd").arg(&found).output().unwrap();
-            let text = String::from_utf8_lossy(&ldd.stdout).into_owned();
-            files.extend(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
-        }
-        for file in files {
-            let target = root.join(file.strip_prefix("/").unwrap());
-            fs::create_dir_all(target.parent().unwrap()).unwrap();
-            fs::copy(&file, target).unwrap();
-        }
-        // Another test program may have been quicker.
-        let _ = fs::rename(new.keep(), &made);
-        made
-    })
+/// The image's root file system.
+pub fn rootfs() -> PathBuf {
+    ilab_test_support::rootfs(Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 /// A running cluster.
@@ -108,7 +63,7 @@ impl Cluster {
     /// In this folder, with the image `test`.
     pub async fn open(state: &Path) -> Self {
         let images = ImageStore::open(state.join("images")).unwrap();
-        images.import("test", &ImageSource::Folder(rootfs().to_owned()), None).unwrap();
+        images.import("test", &ImageSource::Folder(rootfs()), None).unwrap();
         let local = LocalCluster::open(LocalOptions::new(state)).await.unwrap();
         let client = local.client();
         let mut options = NodeOptions::new(state, shim_command());
