@@ -1,0 +1,53 @@
+//! A real Kubernetes to try things on: prints its kubeconfig and lives until its input ends or Ctrl-C.
+
+use clap::Parser;
+use ilab_test_cluster::{Cluster, ClusterError};
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Start a real Kubernetes on this machine, to try things on. One line of JSON tells where it is; it ends with Ctrl-C or the end
+/// of its input.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Run Kubeflow's training operator too.
+    #[arg(long)]
+    training_operator: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), ClusterError> {
+    let cluster = Cluster::control_plane().await?;
+    if arguments.training_operator {
+        cluster.training_operator().await?;
+    }
+    println!(
+        "{}",
+        json!({
+            "kubeconfig": cluster.kubeconfig(),
+            "folder": cluster.folder(),
+            "processes": cluster.process_ids(),
+        })
+    );
+    let (ended, input) = tokio::sync::oneshot::channel();
+    // A thread that nobody waits for: a read from a terminal cannot be called off.
+    std::thread::spawn(move || {
+        // An error ends the input too.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = input => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! Kubeflow's training operator, the real one, as a process beside the control plane.
+//!
+//! It runs with its own service account's rights and answers the API server's admission requests, as it does in a cluster. Two
+//! things are different, because it is no pod: the Service of its webhook is a name for loopback, and the certificate that its
+//! rotator would make is made here, for otherwise it has to be started twice.
+
+use crate::cluster::Cluster;
+use crate::control_plane::ControlPlane;
+use crate::pki::Authority;
+use crate::supervisor::{Process, Supervisor};
+use crate::{ClusterError, Identity, kubeconfig, wait};
+use k8s_openapi::ByteString;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::conditions;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const NAMESPACE: &str = "kubeflow";
+const NAME: &str = "training-operator";
+const SECRET: &str = "training-operator-webhook-cert";
+const WEBHOOK: &str = "validator.training-operator.kubeflow.org";
+const CRD: &str = "pytorchjobs.kubeflow.org";
+const START: Duration = Duration::from_secs(120);
+const ESTABLISHED: Duration = Duration::from_secs(30);
+
+/// The image of what a worker does before it starts: it waits for the master's name. `Cluster::with_node` has it.
+pub const PROBE_IMAGE: &str = "ilab.test/probe:1";
+const INIT_CONTAINER: &str = "- name: init-pytorch
+  image: {{.InitContainerImage}}
+  imagePullPolicy: IfNotPresent
+  command: [/probe, lookup, \"{{.MasterAddr}}\", \"600\"]
+  resources: {limits: {cpu: 100m, memory: 64Mi}}
+";
+
+impl Cluster {
+    /// Installs the CRD of PyTorchJob, without the operator. A cluster of somebody's own must have it.
+    ///
+    /// # Errors
+    /// When it is missing in a cluster of somebody's own, or is not established in time.
+    pub async fn install_training_operator_crd(&self) -> Result<(), ClusterError> {
+        let client = self.client().await?;
+        match self.parts() {
+            Some((plane, _)) => install_crd(&client, plane).await,
+            None => there(&client).await,
+        }
+    }
+
+    /// Starts the training operator with its webhook, its CRD and its service account; once: another call finds it running.
+    /// In a cluster of somebody's own it must be running already; only its CRD is looked for.
+    ///
+    /// # Errors
+    /// When it does not start; its last lines are in the message.
+    pub async fn training_operator(&self) -> Result<(), ClusterError> {
+        let client = self.client().await?;
+        match self.parts() {
+            Some((plane, supervisor)) => {
+                self.operator.get_or_try_init(|| start(&client, plane, supervisor)).await?.check()
+            }
+            None => there(&client).await,
+        }
+    }
+}
+
+async fn there(client: &Client) -> Result<(), ClusterError> {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let what = || format!("this cluster has no {CRD}; install Kubeflow's training operator 1.9");
+    crds.get(CRD).await.map(drop).map_err(ClusterError::api(what()))
+}
+
+async fn install_crd(client: &Client, plane: &ControlPlane) -> Result<(), ClusterError> {
+    let file = plane.programs().path("kubeflow/crds/kubeflow.org_pytorchjobs.yaml");
+    apply(client, read(&file)?).await?;
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let established = await_condition(crds, CRD, conditions::is_crd_established());
+    let late = |why: String| ClusterError::unexpected(format!("the CRD {CRD}"), why);
+    tokio::time::timeout(ESTABLISHED, established)
+        .await
+        .map_err(|_| late(format!("not established within {ESTABLISHED:?}")))?
+        .map_err(|error| late(error.to_string()))?;
+    Ok(())
+}
+
+async fn start(
+    client: &Client,
+    plane: &ControlPlane,
+    supervisor: &Supervisor,
+) -> Result<Process, ClusterError> {
+    install_crd(client, plane).await?;
+    let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let (webhook, health) = (wait::free_port(loopback)?, wait::free_port(loopback)?);
+    apply(client, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})).await?;
+    install_roles(client, plane).await?;
+    let certificates = install_webhook(client, plane, supervisor, webhook).await?;
+
+    let user = Identity::service_account(NAMESPACE, NAME).username();
+    let content = kubeconfig::with_certificate(
+        &plane.server(),
+        &plane.authority,
+        &plane.authority.client(&user, Some("system:serviceaccounts"))?,
+    );
+    let kubeconfig = supervisor.write("training-operator.kubeconfig", content)?;
+    let template = supervisor.write("init-container.yaml", INIT_CONTAINER)?;
+    let program = plane.programs().path(NAME);
+    // The folder of its certificates is compiled in, and lies in /tmp for all to share: it gets a /tmp of its own.
+    let mut command = Command::new("bwrap");
+    command
+        .args(["--die-with-parent", "--dev-bind", "/", "/", "--tmpfs", "/tmp"])
+        .arg("--ro-bind")
+        .args([supervisor.folder(), supervisor.folder()])
+        .arg("--ro-bind")
+        .args([&program, &program])
+        .args([
+            "--ro-bind".as_ref(),
+            certificates.as_os_str(),
+            "/tmp/k8s-webhook-server/serving-certs".as_ref(),
+        ])
+        .args(["--setenv", "MY_POD_NAMESPACE", NAMESPACE, "--setenv", "TMPDIR", "/tmp", "--"])
+        .arg(&program)
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(["--enable-scheme=pytorchjob", "--metrics-bind-address=0"])
+        .arg(format!("--health-probe-bind-address=127.0.0.1:{health}"))
+        .arg(format!("--webhook-server-port={webhook}"))
+        .arg(format!("--pytorch-init-container-image={PROBE_IMAGE}"))
+        .arg("--pytorch-init-container-template-file")
+        .arg(template);
+    let process = supervisor.spawn(NAME, command)?;
+    wait::until("the training operator was not ready", START, Some(&process), async || {
+        answers(health).await.ok().filter(|&ready| ready).map(drop)
+    })
+    .await?;
+    Ok(process)
+}
+
+/// Its service account with the rights that its manifests give it.
+async fn install_roles(client: &Client, plane: &ControlPlane) -> Result<(), ClusterError> {
+    let manifest = |name: &str| read(&plane.programs().path(&format!("kubeflow/rbac/{name}.yaml")));
+    let mut account = manifest("service-account")?;
+    account["metadata"]["namespace"] = json!(NAMESPACE);
+    let mut binding = manifest("cluster-role-binding")?;
+    for subject in binding["subjects"].as_array_mut().into_iter().flatten() {
+        subject["namespace"] = json!(NAMESPACE);
+    }
+    for object in [account, manifest("role")?, binding] {
+        apply(client, object).await?;
+    }
+    Ok(())
+}
+
+/// The webhook's configuration, its Service, and its certificate both as a Secret and as files.
+async fn install_webhook(
+    client: &Client,
+    plane: &ControlPlane,
+    supervisor: &Supervisor,
+    port: u16,
+) -> Result<std::path::PathBuf, ClusterError> {
+    let file = plane.programs().path("kubeflow/webhook/manifests.yaml");
+    let mut webhook = read(&file)?;
+    webhook["metadata"]["name"] = json!(WEBHOOK);
+    let webhooks = webhook["webhooks"]
+        .as_array_mut()
+        .ok_or_else(|| ClusterError::unexpected(file.display().to_string(), "it has no webhooks"))?;
+    // Only this kind's is served: --enable-scheme.
+    webhooks.retain(|webhook| webhook["rules"][0]["resources"] == json!(["pytorchjobs"]));
+    for webhook in webhooks {
+        let path = webhook["clientConfig"]["service"]["path"].take();
+        webhook["clientConfig"]["service"] =
+            json!({"namespace": NAMESPACE, "name": NAME, "path": path, "port": port});
+    }
+    let service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {"type": "ExternalName", "externalName": "127.0.0.1"},
+    });
+
+    let authority = Authority::new("training-operator-ca")?;
+    let host = format!("{NAME}.{NAMESPACE}.svc");
+    let server = authority.server(&host, &[&host])?;
+    let base64 = |text: &str| json!(ByteString(text.as_bytes().to_vec()));
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": SECRET, "namespace": NAMESPACE},
+        "data": {
+            "ca.crt": base64(&authority.pem()),
+            "ca.key": base64(&authority.key_pem()),
+            "tls.crt": base64(&server.certificate),
+            "tls.key": base64(&server.key),
+        },
+    });
+    let folder = supervisor.folder().join("serving-certs");
+    fs::create_dir_all(&folder).map_err(ClusterError::io("the folder for certificates"))?;
+    supervisor.write("serving-certs/ca.crt", authority.pem())?;
+    supervisor.write("serving-certs/tls.crt", server.certificate)?;
+    supervisor.write("serving-certs/tls.key", server.key)?;
+    for object in [service, secret, webhook] {
+        apply(client, object).await?;
+    }
+    Ok(folder)
+}
+
+/// Whether its probe says that the webhook is served.
+async fn answers(port: u16) -> std::io::Result<bool> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
+    let mut begin = [0; 12];
+    stream.read_exact(&mut begin).await?;
+    Ok(begin.ends_with(b" 200"))
+}
+
+fn read(path: &Path) -> Result<Value, ClusterError> {
+    let text =
+        fs::read_to_string(path).map_err(ClusterError::io(format!("{} cannot be read", path.display())))?;
+    serde_saphyr::from_str(&text).map_err(|error| ClusterError::unexpected(path.display().to_string(), error))
+}
+
+/// Server-side apply of an object of a kind whose plural is regular.
+async fn apply(client: &Client, object: Value) -> Result<(), ClusterError> {
+    let object: DynamicObject =
+        serde_json::from_value(object).map_err(|error| ClusterError::unexpected("a manifest", error))?;
+    let what = |why: &str| ClusterError::unexpected("a manifest", why);
+    let types = object.types.as_ref().ok_or_else(|| what("it has no kind"))?;
+    let kind = GroupVersionKind::try_from(types).map_err(|error| what(&error.to_string()))?;
+    let name = object.metadata.name.clone().ok_or_else(|| what("it has no name"))?;
+    let resource = ApiResource::from_gvk(&kind);
+    let api: Api<DynamicObject> = match &object.metadata.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    api.patch(&name, &PatchParams::apply("ilab-test-cluster").force(), &Patch::Apply(&object))
+        .await
+        .map(drop)
+        .map_err(ClusterError::api(format!("{} {name} could not be applied", kind.kind)))
+}

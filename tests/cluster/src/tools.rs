@@ -1,0 +1,46 @@
+//! The programs of the cluster: found in the cache, or built into it.
+
+use crate::ClusterError;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What of Kubernetes is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    ControlPlane,
+    Node,
+}
+
+/// The folder with the programs.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs(PathBuf);
+
+impl Programs {
+    /// Builds what the cache lacks, which takes minutes once a machine; the script tells of it on standard error.
+    pub(crate) async fn find(tier: Tier) -> Result<Self, ClusterError> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/kubernetes");
+        let output = tokio::process::Command::new(&script)
+            .arg(match tier {
+                Tier::ControlPlane => "control-plane",
+                Tier::Node => "node",
+            })
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(ClusterError::io(format!("{} does not start", script.display())))?;
+        if !output.status.success() {
+            return Err(ClusterError::Tools { script, status: output.status });
+        }
+        Ok(Self(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())))
+    }
+
+    /// The path of one of them.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub(crate) fn command(&self, name: &str) -> Command {
+        Command::new(self.path(name))
+    }
+}
