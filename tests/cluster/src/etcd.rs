@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::UnixStream;
 
+const NOBODY: &str = "http://127.0.0.1:1";
 const START: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(20);
 
@@ -30,9 +31,10 @@ impl Etcd {
         command
             .arg("--data-dir")
             .arg(supervisor.folder().join("etcd"))
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("default={peer}")])
+            .args(["--listen-client-urls", &client, "--advertise-client-urls", NOBODY])
+            // It has no peers, but wants addresses to tell them, and a socket's will not do.
+            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", NOBODY])
+            .args(["--initial-cluster", &format!("default={NOBODY}")])
             // What is in it is of no use after a crash of the machine.
             .args(["--unsafe-no-fsync", "--log-level", "warn"]);
         let etcd = Self { process: supervisor.spawn("etcd", command)?, socket };
