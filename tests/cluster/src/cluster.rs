@@ -175,8 +175,8 @@ impl Cluster {
         plane.start_api_server(supervisor).await
     }
 
-    /// Makes etcd forget all versions but the last: a list that goes on from an older one is answered 410. Watches are
-    /// served from the API server's memory; theirs are forgotten when it is also killed and started again.
+    /// Makes etcd forget all versions but the last. The API server goes on answering from what it has in memory; when it is
+    /// killed and started again too, a list or a watch that goes on from an older version is answered 410.
     ///
     /// # Errors
     /// When etcd does not answer, or the cluster is somebody's own.

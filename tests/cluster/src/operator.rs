@@ -1,15 +1,14 @@
 //! Kubeflow's training operator, the real one, as a process beside the control plane.
 //!
 //! It runs with its own service account's rights and answers the API server's admission requests, as it does in a cluster. Two
-//! things are different, because it is no pod: the Service of its webhook is a name for loopback, and the certificate that its
-//! rotator would make is made here, for otherwise it has to be started twice.
+//! things are done for it, because it is no pod: the Service of its webhook is a name for loopback, and the Secret that it fills
+//! with its certificate is copied to files when it has, as a kubelet would.
 
 use crate::cluster::Cluster;
 use crate::control_plane::ControlPlane;
-use crate::pki::Authority;
 use crate::supervisor::{Process, Supervisor};
 use crate::{ClusterError, Identity, kubeconfig, wait};
-use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -22,12 +21,16 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 const NAMESPACE: &str = "kubeflow";
 const NAME: &str = "training-operator";
 const SECRET: &str = "training-operator-webhook-cert";
 const WEBHOOK: &str = "validator.training-operator.kubeflow.org";
 const CRD: &str = "pytorchjobs.kubeflow.org";
+/// The folder with what is in [`SECRET`].
+const CERTIFICATES: &str = "serving-certs";
+const LAST: &str = "tls.crt";
 const START: Duration = Duration::from_secs(120);
 const ESTABLISHED: Duration = Duration::from_secs(30);
 
@@ -98,7 +101,9 @@ async fn start(
     let (webhook, health) = (wait::free_port(loopback)?, wait::free_port(loopback)?);
     apply(client, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})).await?;
     install_roles(client, plane).await?;
-    let certificates = install_webhook(client, plane, supervisor, webhook).await?;
+    install_webhook(client, plane, webhook).await?;
+    let certificates = supervisor.folder().join(CERTIFICATES);
+    fs::create_dir_all(&certificates).map_err(ClusterError::io("the folder for certificates"))?;
 
     let user = Identity::service_account(NAMESPACE, NAME).username();
     let content = kubeconfig::with_certificate(
@@ -133,11 +138,36 @@ async fn start(
         .arg("--pytorch-init-container-template-file")
         .arg(template);
     let process = supervisor.spawn(NAME, command)?;
+    mount_certificates(client, supervisor, &process).await?;
+    // Its log tells of each question that it cannot answer with yes; so this one comes when it can.
+    wait::until("the training operator's webhook did not listen", START, Some(&process), async || {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, webhook)).await.ok().map(drop)
+    })
+    .await?;
     wait::until("the training operator was not ready", START, Some(&process), async || {
         answers(health).await.ok().filter(|&ready| ready).map(drop)
     })
     .await?;
     Ok(process)
+}
+
+/// Waits until it has filled its Secret, and writes that out.
+async fn mount_certificates(
+    client: &Client,
+    supervisor: &Supervisor,
+    process: &Process,
+) -> Result<(), ClusterError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    let filled = wait::until("the training operator made no certificate", START, Some(process), async || {
+        secrets.get(SECRET).await.ok()?.data.filter(|data| data.contains_key(LAST))
+    });
+    let mut data = filled.await?;
+    // It looks for this one to see whether all are there.
+    let last = data.remove_entry(LAST);
+    for (name, content) in data.into_iter().chain(last) {
+        supervisor.write(&format!("{CERTIFICATES}/{name}"), content.0)?;
+    }
+    Ok(())
 }
 
 /// Its service account with the rights that its manifests give it.
@@ -155,13 +185,8 @@ async fn install_roles(client: &Client, plane: &ControlPlane) -> Result<(), Clus
     Ok(())
 }
 
-/// The webhook's configuration, its Service, and its certificate both as a Secret and as files.
-async fn install_webhook(
-    client: &Client,
-    plane: &ControlPlane,
-    supervisor: &Supervisor,
-    port: u16,
-) -> Result<std::path::PathBuf, ClusterError> {
+/// The webhook's configuration, its Service, and an empty Secret for its certificate.
+async fn install_webhook(client: &Client, plane: &ControlPlane, port: u16) -> Result<(), ClusterError> {
     let file = plane.programs().path("kubeflow/webhook/manifests.yaml");
     let mut webhook = read(&file)?;
     webhook["metadata"]["name"] = json!(WEBHOOK);
@@ -182,36 +207,21 @@ async fn install_webhook(
         "spec": {"type": "ExternalName", "externalName": "127.0.0.1"},
     });
 
-    let authority = Authority::new("training-operator-ca")?;
-    let host = format!("{NAME}.{NAMESPACE}.svc");
-    let server = authority.server(&host, &[&host])?;
-    let base64 = |text: &str| json!(ByteString(text.as_bytes().to_vec()));
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": SECRET, "namespace": NAMESPACE},
-        "data": {
-            "ca.crt": base64(&authority.pem()),
-            "ca.key": base64(&authority.key_pem()),
-            "tls.crt": base64(&server.certificate),
-            "tls.key": base64(&server.key),
-        },
     });
-    let folder = supervisor.folder().join("serving-certs");
-    fs::create_dir_all(&folder).map_err(ClusterError::io("the folder for certificates"))?;
-    supervisor.write("serving-certs/ca.crt", authority.pem())?;
-    supervisor.write("serving-certs/tls.crt", server.certificate)?;
-    supervisor.write("serving-certs/tls.key", server.key)?;
     for object in [service, secret, webhook] {
         apply(client, object).await?;
     }
-    Ok(folder)
+    Ok(())
 }
 
 /// Whether its probe says that the webhook is served.
 async fn answers(port: u16) -> std::io::Result<bool> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
     let mut begin = [0; 12];
     stream.read_exact(&mut begin).await?;

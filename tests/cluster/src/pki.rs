@@ -26,9 +26,9 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// A new authority of this name, which is a DNS name of its certificate too: some programs check that.
+    /// A new authority of this name.
     pub(crate) fn new(name: &str) -> Result<Self, ClusterError> {
-        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -38,10 +38,6 @@ impl Authority {
 
     pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
-    }
-
-    pub(crate) fn key_pem(&self) -> String {
-        self.issuer.key().serialize_pem()
     }
 
     /// For a server that answers under these names and addresses.

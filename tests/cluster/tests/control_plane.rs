@@ -132,6 +132,8 @@ async fn a_killed_api_server_comes_back_with_everything_but_its_history() {
     config_map(&client, namespace.name(), "two").await;
     let page = maps.list(&ListParams::default().limit(1)).await.unwrap();
     let token = page.metadata.continue_.unwrap();
+    config_map(&client, namespace.name(), "three").await;
+    cluster.compact_etcd().await.unwrap();
 
     cluster.kill_api_server().unwrap();
     let error = cluster.client().await.unwrap().apiserver_version().await.unwrap_err();
@@ -139,8 +141,6 @@ async fn a_killed_api_server_comes_back_with_everything_but_its_history() {
     cluster.start_api_server().await.unwrap();
     assert!(maps.get_opt("one").await.unwrap().is_some());
 
-    config_map(&client, namespace.name(), "three").await;
-    cluster.compact_etcd().await.unwrap();
     let next = ListParams::default().limit(1).continue_token(&token);
     assert_eq!(code(maps.list(&next)).await, 410);
     let mut events = Box::pin(maps.watch(&WatchParams::default(), &old).await.unwrap());
