@@ -4,6 +4,7 @@
 
 pub mod contract;
 pub mod descriptor;
+pub mod endpoint;
 pub mod graph;
 pub mod guard;
 pub mod names;

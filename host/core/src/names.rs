@@ -40,6 +40,54 @@ pub(crate) fn is_kebab(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
+fn is_label(label: &str) -> bool {
+    let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(sound)
+}
+
+/// Checks a name that Kubernetes wants as an RFC 1123 label, for example of a namespace or of an object whose name
+/// becomes a label. `what` says what is named.
+///
+/// # Errors
+/// [`InvalidName`] with the rule that it breaks.
+///
+/// ```
+/// use ilab_core::names::check_label;
+/// assert!(check_label("namespace", "123").is_ok());
+/// assert!(check_label("namespace", "my.ns").is_err());
+/// ```
+pub fn check_label(what: &'static str, name: &str) -> Result<(), InvalidName> {
+    let rule = if name.len() > 63 {
+        "it may have 63 characters at most"
+    } else if !is_label(name) {
+        "use lower-case letters, digits and dashes, beginning and ending with a letter or digit"
+    } else {
+        return Ok(());
+    };
+    Err(InvalidName { what, name: name.to_owned(), rule })
+}
+
+/// Checks a name that Kubernetes wants as an RFC 1123 subdomain: labels with dots between, for example of a Secret.
+///
+/// # Errors
+/// [`InvalidName`] with the rule that it breaks.
+///
+/// ```
+/// use ilab_core::names::check_subdomain;
+/// assert!(check_subdomain("Secret", "s3.team-a").is_ok());
+/// assert!(check_subdomain("Secret", "s3..a").is_err());
+/// ```
+pub fn check_subdomain(what: &'static str, name: &str) -> Result<(), InvalidName> {
+    let rule = if name.len() > 253 {
+        "it may have 253 characters at most"
+    } else if !name.split('.').all(is_label) {
+        "use lower-case letters, digits, dashes and dots, beginning and ending with a letter or digit"
+    } else {
+        return Ok(());
+    };
+    Err(InvalidName { what, name: name.to_owned(), rule })
+}
+
 macro_rules! kebab_name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $too_long:literal) => {
         $(#[$doc])*
@@ -202,6 +250,23 @@ mod tests {
         }
         for bad in ["", "-a", "a-", "a--b", "A", "1a", "a_b", "a.b", "ä", &"a".repeat(41)] {
             assert!(StageName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn kubernetes_names_are_checked_as_the_api_server_does() {
+        for good in ["123", "a", "a-b", &"a".repeat(63)] {
+            assert!(check_label("namespace", good).is_ok(), "{good}");
+            assert!(check_subdomain("Secret", good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a_b", "a b", "ä", "a: b", "a\n"] {
+            assert!(check_label("namespace", bad).is_err(), "{bad:?}");
+            assert!(check_subdomain("Secret", bad).is_err(), "{bad:?}");
+        }
+        assert!(check_label("namespace", &"a".repeat(64)).is_err());
+        assert!(check_label("namespace", "a.b").is_err() && check_subdomain("Secret", "a.b").is_ok());
+        for bad in [".a", "a.", "a..b", &"a.".repeat(127)] {
+            assert!(check_subdomain("Secret", bad).is_err(), "{bad:?}");
         }
     }
 

@@ -24,7 +24,7 @@ mod upload;
 
 pub use download::{DownloadOptions, Downloaded, download};
 pub use error::ObjectsError;
-pub use store::{Store, StoreOptions, endpoint_host, parse_bool, upload_key};
+pub use store::{Store, StoreOptions, parse_bool, upload_key};
 pub use upload::{Include, UploadOptions, Uploaded, upload_archive, upload_packed};
 
 /// What a transfer tells whoever waits for it: bytes so far, and of how many where that is known.

@@ -1,6 +1,7 @@
 //! Opening an S3 bucket from the options, keys and spellings of the reference.
 
 use crate::ObjectsError;
+use ilab_core::endpoint::endpoint_host;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{Certificate, ClientOptions, RetryConfig};
 use std::fmt;
@@ -156,25 +157,6 @@ impl StoreOptions {
             endpoint: endpoint.unwrap_or("AWS").to_owned(),
         })
     }
-}
-
-/// The host, and port where there is one, of an endpoint; what is wrong with it, as a fragment, when it has none.
-///
-/// # Errors
-/// A scheme other than http or https, or no host.
-///
-/// ```
-/// use ilab_objects::endpoint_host;
-/// assert_eq!(endpoint_host("https://s3.example.com/path"), Ok("s3.example.com"));
-/// assert_eq!(endpoint_host("http://:9000"), Err("has no host"));
-/// ```
-pub fn endpoint_host(endpoint: &str) -> Result<&str, &'static str> {
-    let rest = endpoint
-        .strip_prefix("https://")
-        .or_else(|| endpoint.strip_prefix("http://"))
-        .ok_or("has no scheme: begin it with https:// or http://")?;
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if host.is_empty() || host.starts_with(':') { Err("has no host") } else { Ok(host) }
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), ObjectsError> {

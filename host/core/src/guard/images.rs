@@ -30,6 +30,17 @@ pub(super) fn check_field<'a>(guard: &mut Guard<'a>, key: &'a str, value: &'a Va
     }
 }
 
+/// Whether a text can be the name of an image.
+///
+/// ```
+/// use ilab_core::guard::is_image;
+/// assert!(is_image("quay.io/team/host:1") && !is_image("a: b") && !is_image(""));
+/// ```
+#[must_use]
+pub fn is_image(text: &str) -> bool {
+    repository(text).is_some()
+}
+
 /// Registry and path in lower case, without tag and digest; what says no registry is of docker.io, as for every runtime.
 fn repository(image: &str) -> Option<String> {
     let valid = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);

@@ -18,5 +18,6 @@ mod references;
 mod walk;
 
 pub use harden::harden;
+pub use images::is_image;
 pub use policy::{Grant, Level, Policy, Refused, Violation};
 pub use walk::{MAX_DEPTH, MAX_MANIFEST_BYTES, MAX_VIOLATIONS};
