@@ -102,6 +102,17 @@ impl Cluster {
         if code != 201 {
             mine(&object, &applied, options)?;
         }
+        if options.dry_run == DryRun::Server {
+            // What was not kept has no version, and may have no identity either.
+            let text =
+                |pointer: &str| applied.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
+            return Ok(Applied {
+                uid: ObjectUid(text("/metadata/uid")),
+                resource_version: text("/metadata/resourceVersion"),
+                created: code == 201,
+                object: applied,
+            });
+        }
         answer(&call.what, code == 201, applied)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::error::ClusterError;
 use crate::transport::{Call, Cluster, encode};
-use ilab_core::contract::ObjectRef;
+use ilab_core::contract::{Kind, ObjectRef};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,23 @@ const BUILT_IN: &[(&str, &str, &str)] = &[
     ("batch/v1", "Job", "jobs"),
     ("coordination.k8s.io/v1", "Lease", "leases"),
 ];
+
+/// What a kind is called as a resource, without asking a cluster: built-in ones are known, for others the rule counts that
+/// the Kubernetes API machinery itself guesses by and that CRDs keep.
+pub(crate) fn plural_of(kind: &Kind) -> String {
+    if let Some((_, _, plural)) = BUILT_IN.iter().find(|(a, k, _)| *a == kind.api_version && *k == kind.kind)
+    {
+        return (*plural).to_owned();
+    }
+    let lower = kind.kind.to_ascii_lowercase();
+    if lower.ends_with('s') {
+        return format!("{lower}es");
+    }
+    match lower.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{lower}s"),
+    }
+}
 
 /// What was learnt of the cluster: its other kinds, apiVersion and kind to the resource's name in paths.
 #[derive(Debug, Default)]
@@ -112,12 +129,13 @@ impl Cluster {
         self.find(&Call::get(format!("get {object}"), path)).await
     }
 
-    /// Whether the cluster knows a kind.
+    /// What a kind is called as a resource, for example `jobs`.
     ///
     /// # Errors
-    /// [`ClusterError::UnknownKind`] with what to install, when it does not.
-    pub async fn knows(&self, api_version: &str, kind: &str) -> Result<(), ClusterError> {
-        self.collection(api_version, kind).await.map(|_| ())
+    /// [`ClusterError::UnknownKind`] with what to install, when the cluster does not know it.
+    pub async fn resource_of(&self, kind: &Kind) -> Result<String, ClusterError> {
+        let path = self.collection(&kind.api_version, &kind.kind).await?;
+        Ok(path.rsplit('/').next().unwrap_or_default().to_owned())
     }
 }
 
@@ -165,6 +183,17 @@ mod tests {
         }
         assert_eq!(group_path("v1").as_deref(), Some("/api/v1"));
         assert_eq!(group_path("kubeflow.org/v1").as_deref(), Some("/apis/kubeflow.org/v1"));
+    }
+
+    #[test]
+    fn plurals_follow_the_rule_of_the_api_machinery() {
+        let plural = |api_version: &str, kind: &str| {
+            plural_of(&Kind { api_version: api_version.into(), kind: kind.into() })
+        };
+        assert_eq!(plural("v1", "PersistentVolumeClaim"), "persistentvolumeclaims");
+        assert_eq!(plural("kubeflow.org/v1", "PyTorchJob"), "pytorchjobs");
+        assert_eq!(plural("example.com/v1", "Policy"), "policies");
+        assert_eq!(plural("example.com/v1", "Bus"), "buses");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Errors are sorted in one place ([`ClusterError::class`]): permanent ones end the call at once, passing ones are
 //! retried with backoff and jitter, and every retry is told to the [`Cluster`]'s observer.
 
+mod access;
 mod apply;
 mod backoff;
 mod delete;
@@ -18,6 +19,7 @@ mod kinds;
 mod lease;
 mod lines;
 mod logs;
+mod needs;
 mod pods;
 mod records;
 mod transport;
@@ -31,6 +33,7 @@ pub use events::ObjectEvent;
 pub use holder::{Holder, Liveness};
 pub use lease::RunLease;
 pub use logs::{LogLine, LogRequest, MAX_LINE};
+pub use needs::{Asks, Names, Need, Purpose, needs};
 pub use pods::{ContainerState, ContainerView, PodChange, PodView, selector_of};
 pub use records::{MAX_RECORD_BYTES, RecordStore, StoredRecord};
 pub use transport::{Cluster, connect};
