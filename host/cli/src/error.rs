@@ -8,11 +8,26 @@ use ilab_wasm::{CallError, LoadError};
 use std::error::Error;
 use std::fmt;
 
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// What.
+    pub text: String,
+    /// What to try about this one.
+    pub hint: Option<String>,
+}
+
+impl From<String> for Line {
+    fn from(text: String) -> Self {
+        Self { text, hint: None }
+    }
+}
+
 /// An expected failure: the user, the cluster, a component or the store is at fault, not this program.
 #[derive(Debug)]
 pub struct CliError {
     /// Lines that say what is wrong; the first is the main one.
-    pub lines: Vec<String>,
+    pub lines: Vec<Line>,
     /// What to try.
     pub hint: Option<String>,
     /// One of [`exit`]'s constants.
@@ -22,7 +37,7 @@ pub struct CliError {
 impl CliError {
     /// An error with this code.
     pub fn new(code: u8, line: impl Into<String>) -> Self {
-        Self { lines: vec![line.into()], hint: None, code }
+        Self { lines: vec![Line::from(line.into())], hint: None, code }
     }
 
     /// A wrong command line.
@@ -37,7 +52,7 @@ impl CliError {
 
     /// From several findings at once.
     pub fn all<E: fmt::Display>(code: u8, findings: impl IntoIterator<Item = E>) -> Self {
-        Self { lines: findings.into_iter().map(|f| f.to_string()).collect(), hint: None, code }
+        Self { lines: findings.into_iter().map(|f| Line::from(f.to_string())).collect(), hint: None, code }
     }
 
     /// Adds what to try.
@@ -77,7 +92,10 @@ impl From<ObjectsError> for CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in &self.lines {
-            writeln!(f, "error: {}", ilab_wasm::escape::escape(line))?;
+            writeln!(f, "error: {}", ilab_wasm::escape::escape(&line.text))?;
+            if let Some(hint) = &line.hint {
+                writeln!(f, "  try: {}", ilab_wasm::escape::escape(hint))?;
+            }
         }
         match &self.hint {
             Some(hint) => writeln!(f, "  try: {}", ilab_wasm::escape::escape(hint)),

@@ -9,11 +9,12 @@ mod error;
 pub mod exit;
 mod folders;
 mod load;
+mod manifests;
 mod report;
 mod verbs;
 
-use args::{Cli, StageFlags, Verb, plugins_of, run_command};
-use clap::FromArgMatches;
+use args::{Cli, StageFlags, Verb, command, plugins_of};
+use clap::{ArgMatches, FromArgMatches};
 use error::CliError;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -52,7 +53,7 @@ fn prepare(args: &[OsString]) -> Result<Prepared, CliError> {
 
 fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
     let Prepared { loaded, flags } = prepare(&args)?;
-    let matches = match run_command(&flags).try_get_matches_from(&args) {
+    let matches = match command(&flags).try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) => {
             // Help is help, also without stages. A flag that is unknown because its stage could not be loaded is not
@@ -63,7 +64,10 @@ fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
                 return Err(loading);
             }
             if let Some(Err(loading)) = &loaded {
-                eprintln!("note: no stages, so their options are not listed: {}", loading.lines.join("; "));
+                eprintln!(
+                    "note: no stages, so their options are not listed: {}",
+                    loading.lines.iter().map(|l| l.text.as_str()).collect::<Vec<_>>().join("; ")
+                );
             }
             let _ = error.print();
             return Ok(ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::SUCCESS }));
@@ -73,17 +77,28 @@ fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
     start_log(cli.verbose);
     match cli.verb {
         Verb::Run(run) => {
-            let run_matches =
-                matches.subcommand_matches("run").ok_or_else(|| CliError::usage("no options for run"))?;
-            let loaded = loaded.ok_or_else(|| CliError::usage("no stages were loaded"))??;
-            verbs::run::run(&run, loaded, &flags, run_matches)
+            let (loaded, matches) = of_run(loaded, &matches, "run")?;
+            verbs::run::run(&run, loaded, &flags, matches)
+        }
+        Verb::Doctor(args) => {
+            let (loaded, matches) = of_run(loaded, &matches, "doctor")?;
+            verbs::doctor::run(&args, loaded, &flags, matches)
+        }
+        Verb::Show(args) => {
+            let (loaded, matches) = of_run(loaded, &matches, "show")?;
+            let whole = command(&flags);
+            let show = whole.find_subcommand("show").ok_or_else(|| CliError::usage("no options for show"))?;
+            verbs::show::run(&args, &loaded, &flags, matches, show)
+        }
+        Verb::Rbac(args) => {
+            verbs::rbac::run(&args, &loaded.ok_or_else(|| CliError::usage("no stages were loaded"))??)
         }
         Verb::Runs(verb) => block_on(verbs::runs::run(verb)),
         Verb::Plugin(verb) => verbs::plugin::run(verb),
         Verb::Data(verb) => block_on(verbs::data::run(*verb)),
         Verb::Local(verb) => block_on(verbs::local::run(verb)),
         Verb::Completion { shell } => {
-            clap_complete::generate(shell, &mut run_command(&flags), "ilab-host", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut command(&flags), "ilab-host", &mut std::io::stdout());
             Ok(())
         }
         Verb::Version { output } => verbs::version::run(output.output),
@@ -93,7 +108,18 @@ fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn block_on(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+/// The stages, and what was given to a verb that takes what `run` takes.
+fn of_run<'m>(
+    loaded: Option<Result<load::Loaded, CliError>>,
+    matches: &'m ArgMatches,
+    verb: &str,
+) -> Result<(load::Loaded, &'m ArgMatches), CliError> {
+    let matches =
+        matches.subcommand_matches(verb).ok_or_else(|| CliError::usage(format!("no options for {verb}")))?;
+    Ok((loaded.ok_or_else(|| CliError::usage("no stages were loaded"))??, matches))
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -94,6 +94,8 @@ pub struct Asks {
     pub reads_secrets: Names,
     /// Secrets that are made of given values.
     pub makes_secrets: Names,
+    /// ConfigMaps that are looked at, because an option or a Secret names them.
+    pub reads_config_maps: Names,
     /// ConfigMaps that are made of given values.
     pub makes_config_maps: Names,
     /// Claims that are looked at.
@@ -177,6 +179,7 @@ pub fn needs(asks: &Asks) -> Vec<Need> {
     };
     let looked = [
         ("secrets", &asks.reads_secrets, "read which keys a Secret has"),
+        ("configmaps", &asks.reads_config_maps, "see whether the ConfigMap of a credential is there"),
         ("persistentvolumeclaims", &asks.reads_claims, "see whether a claim is there"),
     ];
     for (resource, names, why) in looked {

@@ -27,10 +27,7 @@ const KEBAB: &str =
 /// ```
 #[must_use]
 pub fn is_object_name(name: &str) -> bool {
-    name.len() <= 253
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.ends_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c))
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 pub(crate) fn is_kebab(name: &str) -> bool {
@@ -80,7 +77,7 @@ pub fn check_label(what: &'static str, name: &str) -> Result<(), InvalidName> {
 pub fn check_subdomain(what: &'static str, name: &str) -> Result<(), InvalidName> {
     let rule = if name.len() > 253 {
         "it may have 253 characters at most"
-    } else if !name.split('.').all(is_label) {
+    } else if !is_object_name(name) {
         "use lower-case letters, digits, dashes and dots, beginning and ending with a letter or digit"
     } else {
         return Ok(());

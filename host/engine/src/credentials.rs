@@ -1,6 +1,6 @@
 //! Which object holds which key of a credential. Names only.
 
-use crate::error::Finding;
+use crate::preflight::Finding;
 use crate::request::{CredentialSource, RunRequest};
 use ilab_core::contract::{BoundCredential, BoundKey, Credential, KeyHolder};
 use std::collections::BTreeMap;
@@ -51,20 +51,17 @@ pub(crate) fn bind(
         return Ok(BoundCredential { name: credential.name.clone(), keys });
     }
     let (name, missing) = (&credential.name, missing.join(", "));
-    Err(match request.credentials.get(name) {
-        None => Finding {
-            what: format!("no credential {name} was given"),
-            hint: format!("name a Secret that has {missing}"),
-        },
-        Some(CredentialSource::Named { secret }) => Finding {
-            what: format!("the Secret {secret} lacks {missing}, which the credential {name} needs"),
-            hint: format!("add {missing} to the Secret {secret}"),
-        },
-        Some(CredentialSource::Literal { .. }) => Finding {
-            what: format!("the credential {name} lacks {missing}"),
-            hint: format!("give {missing} too"),
-        },
-    })
+    let (what, hint) = match request.credentials.get(name) {
+        None => (format!("no credential {name} was given"), format!("name a Secret that has {missing}")),
+        Some(CredentialSource::Named { secret }) => (
+            format!("the Secret {secret} lacks {missing}, which the credential {name} needs"),
+            format!("add {missing} to the Secret {secret}"),
+        ),
+        Some(CredentialSource::Literal { .. }) => {
+            (format!("the credential {name} lacks {missing}"), format!("give {missing} too"))
+        }
+    };
+    Err(Finding::error("credentials", what, hint))
 }
 
 /// The ConfigMap that a key stands for: as it was asked for, or as the named Secret says.
@@ -80,10 +77,11 @@ fn config_map_of(
     };
     let said = found.and_then(|found| found.get(secret)?.get(key)?.as_ref());
     match (asked, said) {
-        (Some(asked), Some(said)) if asked != said => Err(Finding {
-            what: format!("the Secret {secret} has {key} = {said}, and {asked} was asked for instead"),
-            hint: format!("leave the option out, or take {key} out of the Secret {secret}"),
-        }),
+        (Some(asked), Some(said)) if asked != said => Err(Finding::error(
+            "credentials",
+            format!("the Secret {secret} has {key} = {said}, and {asked} was asked for instead"),
+            format!("leave the option out, or take {key} out of the Secret {secret}"),
+        )),
         (asked, said) => Ok(asked.or(said).cloned()),
     }
 }

@@ -1,27 +1,13 @@
 //! Why a run could not be begun, or ended badly.
 
 use crate::event::StageFailure;
+use crate::preflight::Finding;
 use ilab_cluster::{ClusterError, ExitClass};
 use ilab_core::graph::GraphError;
 use ilab_core::guard::Refused;
 use ilab_core::names::{PluginDigest, RunId, StageName};
 use ilab_core::plan::PlanError;
 use ilab_core::record::{RecordError, StageState};
-
-/// Something that is missing or wrong in the cluster, found before anything was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What.
-    pub what: String,
-    /// What to do about it.
-    pub hint: String,
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.what)
-    }
-}
 
 /// What an exit code should say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What happens in a run, as it is told. The JSON form is an interface: fields are added, never changed.
 
+use crate::preflight::Finding;
 use ilab_cluster::diagnose::TroubleKind;
 use ilab_core::contract::ObjectRef;
 use ilab_core::names::{ObjectUid, PluginDigest, RunId, StageName};
@@ -33,6 +34,11 @@ pub enum Event {
         stages: Vec<StageName>,
         /// Whether it goes on from an earlier one.
         resumed: bool,
+    },
+    /// The look at the cluster found something that does not keep the run from beginning, but may from succeeding.
+    Preflight {
+        /// What.
+        finding: Finding,
     },
     /// A stage was rendered and guarded.
     StagePlanned {

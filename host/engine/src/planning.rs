@@ -137,7 +137,7 @@ pub(crate) fn plan_stage(
     Ok(PlannedStage { offer: offer.clone(), context, plan, predicates })
 }
 
-fn grant(offer: &Offer, context: &Context) -> Grant {
+pub(crate) fn grant(offer: &Offer, context: &Context) -> Grant {
     let holders = || context.credentials.iter().flat_map(|c| &c.keys).map(|k| &k.holder);
     Grant {
         stage: offer.descriptor.name.clone(),

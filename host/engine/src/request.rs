@@ -79,12 +79,38 @@ impl Default for ClaimOptions {
     }
 }
 
+/// What becomes of a run that has a record already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resume {
+    /// What it has done is not done again; stages that it has begun are refused.
+    #[default]
+    Never,
+    /// It is gone on with; finished stages are not run again, running ones are waited for, failed ones are tried again.
+    /// Without a record there is nothing to go on with, which is refused.
+    Always,
+    /// As [`Resume::Always`] where there is a record; else it is begun.
+    IfStarted,
+}
+
+/// What is done about what the look at the cluster finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Preflight {
+    /// An error keeps the run from beginning.
+    #[default]
+    Enforce,
+    /// Errors are told, and the run begins, where it can.
+    Warn,
+    /// Only what the run cannot begin without is looked at.
+    Skip,
+}
+
 /// How the run is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunOptions {
-    /// Go on with a run that has a record: finished stages are not run again, running ones are waited for, failed ones
-    /// are tried again.
-    pub resume: bool,
+    /// What becomes of a run that has a record already.
+    pub resume: Resume,
+    /// What is done about what the look at the cluster finds.
+    pub preflight: Preflight,
     /// How long trouble that blocks a stage may last (an image that cannot be pulled, no node, no quota) before the stage
     /// counts as failed; none: for ever.
     pub pending_timeout: Option<Duration>,
@@ -107,7 +133,8 @@ pub struct RunOptions {
 impl Default for RunOptions {
     fn default() -> Self {
         Self {
-            resume: false,
+            resume: Resume::Never,
+            preflight: Preflight::Enforce,
             pending_timeout: Some(Duration::from_secs(30 * 60)),
             timeouts: BTreeMap::new(),
             outage: Duration::from_secs(60 * 60),

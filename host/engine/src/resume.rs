@@ -1,7 +1,8 @@
 //! What is to be done with each selected stage, given what became of it before. Pure.
 
 use crate::error::EngineError;
-use crate::request::RunRequest;
+use crate::planning::PlannedStage;
+use crate::request::{Resume, RunRequest};
 use ilab_core::names::StageName;
 use ilab_core::record::{RunRecord, StageRecord, StageState};
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ pub(crate) fn decide(
     record: Option<&RunRecord>,
 ) -> Result<BTreeMap<StageName, Step>, EngineError> {
     let Some(record) = record else {
-        if request.options.resume {
+        if request.options.resume == Resume::Always {
             return Err(EngineError::NothingToResume {
                 run: request.run.clone(),
                 namespace: request.namespace.clone(),
@@ -34,7 +35,7 @@ pub(crate) fn decide(
         return Ok(request.selected.iter().map(|stage| (stage.clone(), Step::Fresh)).collect());
     };
     let state = |stage: &StageName| record.stages.get(stage).map_or(StageState::Waiting, |s| s.state);
-    if !request.options.resume {
+    if request.options.resume == Resume::Never {
         let ran: Vec<_> = request
             .selected
             .iter()
@@ -61,6 +62,17 @@ pub(crate) fn decide(
         steps.insert(stage.clone(), step);
     }
     Ok(steps)
+}
+
+/// The stages whose objects are still to be made: what runs or has run asks the cluster for nothing new.
+pub(crate) fn to_create<'a>(
+    planned: &'a [PlannedStage],
+    steps: &BTreeMap<StageName, Step>,
+) -> Vec<&'a PlannedStage> {
+    let makes = |stage: &&PlannedStage| {
+        matches!(steps.get(stage.offer.name()), None | Some(Step::Fresh | Step::Retry))
+    };
+    planned.iter().filter(makes).collect()
 }
 
 /// A stage that ran with other parameters is another stage.

@@ -1,14 +1,15 @@
 //! A run from its request to its end.
 
-use crate::bindings::{self, Looked};
+use crate::bindings;
 use crate::drive::{Drive, NOTES};
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::inputs;
 use crate::keeper::{Keeper, outputs, parse, print};
 use crate::planning::{self, PlannedStage, plan_all};
+use crate::preflight::{self, Bound, Severity};
 use crate::pump::{self, Say};
-use crate::request::{RunRequest, Stages};
+use crate::request::{Preflight, Resume, RunRequest, Stages};
 use crate::resume::{self, Step};
 use ilab_cluster::{Cluster, RecordStore, StoredRecord};
 use ilab_core::contract::{KeyHolder, ObjectRef};
@@ -155,21 +156,22 @@ async fn set_up(
 ) -> Result<Drive, EngineError> {
     // A wrong parameter is told without a cluster, and before a cluster is waited for.
     let (first_request, first_stages) = (Arc::clone(&request), Arc::clone(&stages));
-    tokio::task::spawn_blocking(move || plan_all(&first_request, &*first_stages).map(drop))
+    let first = tokio::task::spawn_blocking(move || plan_all(&first_request, &*first_stages))
         .await
         .map_err(|source| EngineError::Task { what: "planning".to_owned(), source })??;
     let pipeline =
         Pipeline::new(request.offers.clone()).map_err(|error| EngineError::Graph(Box::new(error)))?;
-    cluster.version().await?;
+    let version = preflight::version(&cluster.version().await?);
     let store = RecordStore::new(cluster.clone());
     let mut stored = store.load(&request.run).await?;
     let mut record = stored.as_ref().map(parse).transpose()?;
-    resume::decide(&request, record.as_ref())?;
-    let Looked { keys: found, missing, shared } = bindings::look(&cluster, &request, &pipeline).await?;
+    let steps = resume::decide(&request, record.as_ref())?;
+    let to_create = resume::to_create(&first, &steps);
+    let owner = stored.as_ref().map(StoredRecord::owner);
+    let mut looked = preflight::look(&cluster, &request, &pipeline, &to_create, owner).await?;
+    looked.findings.insert(0, version);
+    let Bound { keys: found, missing, shared } = judge(&request, looked, &say)?;
     let planned = plan_again(&request, &pipeline, &stages, record.as_ref(), &found).await?;
-    for kind in planned.iter().flat_map(|stage| &stage.plan.manifests).filter_map(ObjectRef::of) {
-        cluster.knows(&kind.api_version, &kind.kind).await?;
-    }
     // From here on the cluster is changed.
     let fresh = match stored.take() {
         Some(found) => found,
@@ -221,6 +223,24 @@ async fn set_up(
     }
 }
 
+/// Whether the run may begin with what was found.
+fn judge(request: &RunRequest, looked: preflight::Looked, say: &Say) -> Result<Bound, EngineError> {
+    let (mut errors, mut told) = (Vec::new(), Vec::new());
+    for finding in looked.findings {
+        // Without its credentials a stage cannot even be rendered.
+        let needed = finding.check == "credentials" || request.options.preflight != Preflight::Warn;
+        match finding.severity {
+            Severity::Error if needed => errors.push(finding),
+            Severity::Error | Severity::Warning => told.push(finding),
+            Severity::Ok | Severity::Skipped => {}
+        }
+    }
+    for finding in told {
+        say.say(Event::Preflight { finding });
+    }
+    if errors.is_empty() { Ok(looked.bound) } else { Err(EngineError::Unready(errors)) }
+}
+
 /// All stages once more, now with what is known of the cluster: its Secrets' keys and the outputs of earlier stages.
 async fn plan_again(
     request: &Arc<RunRequest>,
@@ -258,8 +278,10 @@ async fn prepared(
     store: &RecordStore,
 ) -> Result<(Keeper, BTreeMap<StageName, Step>), EngineError> {
     // Once more, because only now nobody else can change it.
-    let steps =
-        resume::decide(request, Some(&record).filter(|r| request.options.resume || !r.stages.is_empty()))?;
+    let steps = resume::decide(
+        request,
+        Some(&record).filter(|r| request.options.resume != Resume::Never || !r.stages.is_empty()),
+    )?;
     let mut keeper = Keeper::new(store.clone(), stored.clone(), record, say.events.clone());
     remember(&mut keeper, request, pipeline, planned)?;
     keeper.save().await?;
@@ -267,7 +289,7 @@ async fn prepared(
         run: request.run.clone(),
         namespace: request.namespace.clone(),
         stages: planned.iter().map(|p| p.offer.name().clone()).collect(),
-        resumed: request.options.resume,
+        resumed: request.options.resume == Resume::Always || steps.values().any(|step| *step != Step::Fresh),
     });
     for stage in planned {
         tell_planned(say, &keeper, &steps, stage);

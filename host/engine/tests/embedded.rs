@@ -96,7 +96,7 @@ async fn the_run_that_works_against_the_fake_works_against_the_embedded_cluster(
         all.items.iter().all(|job| job.metadata.owner_references.as_ref().unwrap()[0].name == "ilab-run-one")
     );
     let mut again = asked;
-    again.options.resume = true;
+    again.options.resume = Resume::Always;
     let (result, events) = run(&cluster, again).await;
     result.unwrap();
     assert_eq!(events.iter().filter(|e| matches!(e, Event::StageReused { .. })).count(), 2);

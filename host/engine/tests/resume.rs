@@ -15,7 +15,7 @@ fn three() -> RunRequest {
 }
 
 fn resumed(mut request: RunRequest) -> RunRequest {
-    request.options.resume = true;
+    request.options.resume = Resume::Always;
     request
 }
 

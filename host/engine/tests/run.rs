@@ -144,7 +144,15 @@ async fn b5_a_secret_that_may_not_be_read_is_an_error_and_not_skipped() {
         Fault::Answer(403, vec![], status(403, "Forbidden", "secrets is forbidden")),
     );
     let (error, _) = start(&fake, asked).failure().await;
-    assert!(matches!(&error, EngineError::Cluster(e) if e.code() == Some(403)), "{error}");
+    let EngineError::Unready(findings) = &error else { panic!("{error}") };
+    let told: Vec<_> = findings.iter().map(|f| f.what.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "you may not read the Secret judge in namespace ns",
+            "you may not read the Secret store in namespace ns"
+        ]
+    );
     assert_eq!(fake.count("PATCH") + fake.count("POST"), 0);
 }
 

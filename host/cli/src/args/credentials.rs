@@ -2,8 +2,9 @@
 
 use crate::error::CliError;
 use clap::Args;
+use ilab_core::endpoint::endpoint_host;
 use ilab_engine::{CredentialSource, SecretValue};
-use ilab_objects::{endpoint_host, parse_bool};
+use ilab_objects::parse_bool;
 use std::collections::BTreeMap;
 
 /// Access to the object store and to the judge: either the name of a Secret, or the values themselves.
@@ -123,6 +124,12 @@ struct Part<'a> {
     secret: bool,
 }
 
+impl Part<'_> {
+    fn given(&self) -> bool {
+        self.value.is_some_and(|v| !v.is_empty())
+    }
+}
+
 impl CredentialArgs {
     /// What each credential that the selected stages need is to be taken from.
     ///
@@ -194,6 +201,44 @@ impl CredentialArgs {
             Some((credential.to_owned(), BTreeMap::from([(key.to_owned(), name)])))
         })
         .collect()
+    }
+
+    /// Whether any option speaks of this credential.
+    pub fn mentions(&self, name: &str) -> bool {
+        let given = |value: &Option<String>| value.as_ref().is_some_and(|v| !v.is_empty());
+        match name {
+            "object-store" => {
+                given(&self.sdg_object_store_secret)
+                    || self.object_store(self.sdg_object_store_verify_tls.as_deref()).iter().any(Part::given)
+            }
+            "judge" => given(&self.judge_serving_model_secret) || self.judge().iter().any(Part::given),
+            other => self.others.iter().any(|text| text.split('=').next() == Some(other)),
+        }
+    }
+
+    /// Every option that takes a value of a credential, without dashes: none of them may be shown or passed on.
+    pub fn value_options() -> Vec<&'static str> {
+        let none = Self::default();
+        none.object_store(None).iter().chain(&none.judge()).map(|part| part.option).collect()
+    }
+
+    /// The options with values of this credential that were given.
+    pub fn values_given(&self, name: &str) -> Vec<String> {
+        let parts = match name {
+            "object-store" => self.object_store(self.sdg_object_store_verify_tls.as_deref()),
+            "judge" => self.judge(),
+            _ => Vec::new(),
+        };
+        parts.iter().filter(|part| part.given()).map(|part| format!("--{}", part.option)).collect()
+    }
+
+    /// The option that names the Secret of a credential.
+    pub fn secret_option(name: &str) -> String {
+        match name {
+            "object-store" => "--sdg-object-store-secret".to_owned(),
+            "judge" => "--judge-serving-model-secret".to_owned(),
+            other => format!("--credential {other}=SECRET"),
+        }
     }
 
     fn others(&self) -> Result<BTreeMap<String, String>, CliError> {

@@ -4,6 +4,7 @@ use super::credentials::{CredentialArgs, Retired};
 use super::top::{LocalState, OutputArg};
 use crate::CliError;
 use clap::{Args, ValueEnum};
+use ilab_engine::Preflight;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -32,6 +33,29 @@ pub struct Where {
 pub enum DryRun {
     /// Nobody: no cluster is looked at
     Client,
+    /// The API server: it checks everything, and what would change is shown
+    Server,
+}
+
+/// What the preflight is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PreflightMode {
+    /// An error keeps the run from beginning
+    Enforce,
+    /// Errors are told, and the run begins all the same: for clusters that grow when they have to
+    Warn,
+    /// Permissions, storage, GPUs and quota are not looked at
+    Skip,
+}
+
+impl From<PreflightMode> for Preflight {
+    fn from(mode: PreflightMode) -> Self {
+        match mode {
+            PreflightMode::Enforce => Self::Enforce,
+            PreflightMode::Warn => Self::Warn,
+            PreflightMode::Skip => Self::Skip,
+        }
+    }
 }
 
 /// `run`, without what the stages bring.
@@ -46,9 +70,15 @@ pub struct RunArgs {
     /// Go on with a run that was interrupted or has failed; finished stages are not run again
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "dry_run")]
     pub resume: Option<String>,
-    /// Print the manifests of every stage, ready for kubectl, and create nothing
+    /// Go on with the run if it has begun, else begin it: for whatever starts the same command again and again
+    #[arg(long, global = true, conflicts_with_all = ["resume", "dry_run"])]
+    pub resume_if_started: bool,
+    /// Create nothing. `client` prints the manifests of every stage, ready for kubectl, and asks nobody; `server` has the API server check them and shows what would change
     #[arg(long, global = true, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     pub dry_run: Option<DryRun>,
+    /// Take over fields of a stage's objects that somebody else has set since
+    #[arg(long, global = true)]
+    pub force_conflicts: bool,
     /// A parameter of a stage
     #[arg(long, global = true, value_name = "STAGE.NAME=VALUE")]
     pub set: Vec<String>,
@@ -79,6 +109,9 @@ pub struct RunArgs {
     /// Refuse images that are not pinned by digest
     #[arg(long, global = true)]
     pub require_digests: bool,
+    /// What is done about what a look at the cluster finds before the run begins
+    #[arg(long, global = true, value_enum, value_name = "MODE", default_value = "enforce")]
+    pub preflight: PreflightMode,
     #[command(flatten)]
     pub output: OutputArg,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What the loaded stages add to `run`: their flags, the groups as subcommands, and the options that pick a stage.
+//! What the loaded stages add to `run` and its like: their flags, the groups as subcommands, and the options that pick a stage.
 
 use super::top::Cli;
 use clap::builder::PossibleValuesParser;
@@ -132,15 +132,20 @@ fn flag_arg(flag: &FlagInfo) -> Arg {
     }
 }
 
-/// The whole command line, with what the stages bring to `run`.
-pub fn run_command(stages: &StageFlags) -> Command {
-    Cli::command().mut_subcommand("run", |run| {
-        stages.add_to(run.subcommand_help_heading("Groups").subcommand_value_name("GROUP"))
+/// Verbs that take what `run` takes.
+const LIKE_RUN: [&str; 3] = ["run", "show", "doctor"];
+
+/// The whole command line, with what the stages bring to `run` and its like.
+pub fn command(stages: &StageFlags) -> Command {
+    LIKE_RUN.into_iter().fold(Cli::command(), |cli, verb| {
+        cli.mut_subcommand(verb, |verb| {
+            stages.add_to(verb.subcommand_help_heading("Groups").subcommand_value_name("GROUP"))
+        })
     })
 }
 
 /// The values of `--plugins` as they stand on a command line that cannot be parsed yet, because the flags it may hold
-/// come from the components that they point at. None when the verb is not `run`.
+/// come from the components that they point at. None when the verb needs no stages.
 pub fn plugins_of(args: &[OsString]) -> Option<Vec<PathBuf>> {
     let mut words = args.iter().skip(1).peekable();
     let mut paths = Vec::new();
@@ -162,7 +167,8 @@ pub fn plugins_of(args: &[OsString]) -> Option<Vec<PathBuf>> {
     {
         paths = split(&env);
     }
-    (verb? == "run").then_some(paths)
+    let verb = verb?;
+    (LIKE_RUN.iter().any(|like| verb == *like) || verb == "rbac").then_some(paths)
 }
 
 fn split(text: &OsStr) -> Vec<PathBuf> {
@@ -184,6 +190,7 @@ mod tests {
             Some(vec!["a".into(), "b".into(), "c".into()])
         );
         assert_eq!(plugins("ilab-host -v run train --plugins a"), Some(vec!["a".into()]));
+        assert_eq!(plugins("ilab-host rbac train --plugins a"), Some(vec!["a".into()]));
         assert_eq!(plugins("ilab-host version"), None);
     }
 }

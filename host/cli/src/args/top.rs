@@ -1,6 +1,6 @@
 //! Every verb but the dynamic part of `run`.
 
-use super::RunArgs;
+use super::{RbacArgs, RunArgs, ShowArgs};
 use crate::{CliError, folders};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -22,6 +22,12 @@ pub struct Cli {
 pub enum Verb {
     /// Run the workflow, or one group of its stages
     Run(Box<RunArgs>),
+    /// Look at the cluster before a run: everything that would be in its way, and what to do about it
+    Doctor(Box<RunArgs>),
+    /// Print what runs ilab-host itself as a Job inside the cluster; takes the options of `run`
+    Show(Box<ShowArgs>),
+    /// Print the ServiceAccount, Role and RoleBinding that a run needs
+    Rbac(Box<RbacArgs>),
     /// Look at runs, and end or remove them
     #[command(subcommand)]
     Runs(RunsVerb),

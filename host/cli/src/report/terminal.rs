@@ -35,6 +35,9 @@ impl Terminal {
                 let verb = if *resumed { "resuming" } else { "starting" };
                 self.say(&format!("{verb} run {run} in namespace {namespace}: {}", names.join(" → ")));
             }
+            Event::Preflight { finding } => {
+                self.say(&format!("warning: {} (try: {})", escape(&finding.what), escape(&finding.hint)))
+            }
             Event::StageReused { stage, .. } => self.say(&format!("{stage}: finished before, not run again")),
             Event::ObjectApplied { stage: Some(stage), object, created: true, .. } => {
                 self.say(&format!("{stage}: created {object}"));

@@ -1,18 +1,12 @@
 //! `run`: the workflow, or a part of it.
 
-use crate::args::{OutputFormat, RunArgs, StageFlags};
-use crate::load::{Loaded, read_text};
+use super::request::request;
+use crate::args::{DryRun, OutputFormat, RunArgs, StageFlags};
+use crate::load::Loaded;
 use crate::report::{JsonLines, Terminal, write_out};
 use crate::{CliError, connect, exit};
 use clap::ArgMatches;
-use ilab_core::graph::Offer;
-use ilab_core::guard::{Level, Policy};
-use ilab_core::names::{RunId, StageName};
-use ilab_core::parameters::{Given, parse_values, resolve_selected};
-use ilab_engine::{
-    ClaimOptions, EngineError, Event, Exit, Outcome, PlannedStage, RunOptions, RunRequest, Runner, plan_all,
-};
-use std::collections::BTreeSet;
+use ilab_engine::{EngineError, Event, Exit, Outcome, PlannedStage, RunRequest, Runner, plan_all};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -22,13 +16,17 @@ use tokio::sync::mpsc;
 /// # Errors
 /// Anything that is wrong with the request, the components, the cluster; and a stage that failed.
 pub fn run(args: &RunArgs, loaded: Loaded, flags: &StageFlags, matches: &ArgMatches) -> Result<(), CliError> {
-    args.retired.check()?;
-    if matches.subcommand_name() == Some("sdg") {
-        return Err(CliError::usage("`run sdg` generated data, which is no part of this workflow").hint(
-            "generate the data beforehand, upload it with `ilab-host data upload`, and run `ilab-host run`",
-        ));
-    }
     let request = request(args, &loaded, flags, matches)?;
+    if args.dry_run == Some(DryRun::Server) {
+        let stages: Arc<dyn ilab_engine::Stages> = Arc::new(loaded);
+        let rehearsed = crate::block_on(async {
+            let connection = connect::open(&args.at).await?;
+            let rehearsed = ilab_engine::rehearse(&connection.cluster, request, stages).await;
+            connection.close().await;
+            rehearsed.map_err(|error| engine_error(&error))
+        })?;
+        return super::rehearse::show(&rehearsed, args.output.output);
+    }
     if args.dry_run.is_some() {
         // No client is made on this path: nothing here could write.
         let planned = plan_all(&request, &loaded).map_err(|e| engine_error(&e))?;
@@ -66,7 +64,7 @@ async fn carry_out(args: &RunArgs, loaded: Loaded, mut request: RunRequest) -> R
     let interrupted = {
         let stop = stop.clone();
         tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
+            if stop_signal().await.is_ok() {
                 stop.cancel();
             }
         })
@@ -83,76 +81,13 @@ async fn carry_out(args: &RunArgs, loaded: Loaded, mut request: RunRequest) -> R
     }
 }
 
-fn request(
-    args: &RunArgs,
-    loaded: &Loaded,
-    flags: &StageFlags,
-    matches: &ArgMatches,
-) -> Result<RunRequest, CliError> {
-    let name = args.resume.as_ref().unwrap_or(&args.run);
-    let run = RunId::new(name.as_str()).map_err(|e| CliError::from_error(exit::USAGE, &e))?;
-    let offers: Vec<Offer> = loaded.pipeline.stages().to_vec();
-    let selected: BTreeSet<StageName> = loaded
-        .pipeline
-        .select(&flags.selection(matches))
-        .map_err(|e| CliError::from_error(exit::USAGE, &e))?
-        .into_iter()
-        .map(|offer| offer.name().clone())
-        .collect();
-    let values_file = match &args.values {
-        Some(path) => {
-            let name = path.display().to_string();
-            let values =
-                parse_values(&read_text(path)?).map_err(|e| CliError::usage(format!("{name}: {e}")))?;
-            Some((name, values))
-        }
-        None => None,
-    };
-    let given = Given {
-        values_file,
-        env: flags.env(&loaded.pipeline),
-        flags: flags.given(matches),
-        sets: args.set.clone(),
-    };
-    let descriptors: Vec<_> = offers.iter().map(|o| &o.descriptor).collect();
-    let parameters =
-        resolve_selected(&descriptors, &selected, &given).map_err(|e| CliError::all(exit::USAGE, e))?;
-    let mut needed: Vec<String> = offers
-        .iter()
-        .filter(|o| selected.contains(o.name()))
-        .flat_map(|o| o.descriptor.credentials.iter().map(|c| c.name.clone()))
-        .collect();
-    needed.sort();
-    needed.dedup();
-    let credentials = args.credentials.sources(&needed)?;
-    let config_maps = args.credentials.config_maps();
-    let claims = ClaimOptions {
-        storage_class: args.storage_class.clone(),
-        access_modes: vec![args.access_mode.clone()],
-        existing: crate::args::pairs("claim", &args.claim)?,
-        sizes: crate::args::pairs("claim-size", &args.claim_size)?,
-        ..ClaimOptions::default()
-    };
-    Ok(RunRequest {
-        run,
-        namespace: args.at.namespace.clone().unwrap_or_else(|| "default".into()),
-        offers,
-        selected,
-        parameters,
-        credentials,
-        config_maps,
-        claims,
-        policy: Policy {
-            level: if args.pod_security == "restricted" { Level::Restricted } else { Level::Baseline },
-            allowed_registries: args.allow_registry.clone(),
-            require_digests: args.require_digests,
-        },
-        options: RunOptions {
-            resume: args.resume.is_some(),
-            pending_timeout: Some(args.pending_timeout),
-            ..RunOptions::default()
-        },
-    })
+/// Ends when somebody wants this process to stop: a person with Ctrl-C, or a kubelet with SIGTERM.
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed,
+        _ = terminated.recv() => Ok(()),
+    }
 }
 
 fn print_plans(format: Option<OutputFormat>, planned: &[PlannedStage]) -> Result<(), CliError> {
@@ -196,7 +131,13 @@ pub fn engine_error(error: &EngineError) -> CliError {
     };
     let hint = error.hint().unwrap_or_default();
     match error {
-        EngineError::Unready(findings) => CliError::all(code, findings).hint(hint),
+        EngineError::Unready(findings) => {
+            let mut all = CliError::all(code, findings);
+            for (line, finding) in all.lines.iter_mut().zip(findings) {
+                line.hint = Some(finding.hint.clone()).filter(|hint| !hint.is_empty());
+            }
+            all
+        }
         EngineError::Refused(refused) => CliError::all(code, refused).hint(hint),
         other => CliError::from_error(code, other).hint(hint),
     }

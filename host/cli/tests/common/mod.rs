@@ -31,3 +31,20 @@ pub(crate) fn plugins() -> PathBuf {
     assert!(folder.join("fetch.wasm").exists(), "the components are not built; try: make plugins");
     folder.canonicalize().unwrap()
 }
+
+/// Compares with a file beside the tests; with `BLESS=1` it is written instead.
+#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its part")]
+#[track_caller]
+pub(crate) fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("BLESS").is_some_and(|value| !value.is_empty()) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        return std::fs::write(&path, text).unwrap();
+    }
+    let expected =
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}; BLESS=1 writes it"));
+    for (at, (was, is)) in expected.lines().zip(text.lines()).enumerate() {
+        assert_eq!(was, is, "{name} line {}; BLESS=1 accepts it", at + 1);
+    }
+    assert_eq!(expected, text, "{name}; BLESS=1 accepts it");
+}

@@ -132,7 +132,12 @@ pub(crate) fn request(offers: Vec<Offer>) -> RunRequest {
         config_maps: BTreeMap::new(),
         claims: ClaimOptions::default(),
         policy: Policy::default(),
-        options: RunOptions { quiet: Duration::from_millis(50), ..RunOptions::default() },
+        // The preflight has tests of its own; the fake API server knows no nodes, classes or reviews.
+        options: RunOptions {
+            quiet: Duration::from_millis(50),
+            preflight: Preflight::Skip,
+            ..RunOptions::default()
+        },
     }
 }
 

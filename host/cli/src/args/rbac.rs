@@ -1,0 +1,33 @@
+//! The options of `rbac`.
+
+use super::credentials::CredentialArgs;
+use super::top::OutputArg;
+use clap::Args;
+use std::path::PathBuf;
+
+/// `rbac`.
+#[derive(Debug, Clone, Args)]
+pub struct RbacArgs {
+    /// Groups of stages; none: the whole workflow
+    #[arg(value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// Stage components: folders with .wasm files, or files [default: plugins]
+    #[arg(long, value_name = "PATH", env = "ILAB_PLUGINS", value_delimiter = ':')]
+    pub plugins: Vec<PathBuf>,
+    /// Namespace of the runs
+    #[arg(short, long, value_name = "NAME", default_value = "default")]
+    pub namespace: String,
+    /// Name of the ServiceAccount, and of its Role and RoleBinding
+    #[arg(long, value_name = "NAME", default_value = "ilab-host")]
+    pub service_account: String,
+    /// Narrow the rights to the record, the Lease and the claims of this run; none: any run of the namespace
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
+    /// A volume for which a claim exists, so that none is made for it
+    #[arg(long, value_name = "VOLUME=CLAIM")]
+    pub claim: Vec<String>,
+    #[command(flatten)]
+    pub output: OutputArg,
+    #[command(flatten)]
+    pub credentials: CredentialArgs,
+}
