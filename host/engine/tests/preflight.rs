@@ -218,7 +218,7 @@ async fn everything_that_is_wrong_is_told_at_once_and_nothing_was_changed() {
         ("credentials", "no Secret s3"),
         ("storage", "no StorageClass nfs"),
         ("storage", "no claim shared"),
-        ("gpus", "8 nvidia.com/gpu"),
+        ("gpus", "asks for nvidia.com/gpu: 1 pod with 8 each"),
         ("quota", "ResourceQuota small allows 1Mi requests.storage"),
         ("queue", "has no Kueue"),
     ] {

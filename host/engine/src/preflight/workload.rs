@@ -130,7 +130,7 @@ impl Pods {
 
 /// Thousandths as people write them: `3`, `500m`, `16Gi`.
 pub(crate) fn shown(milli: u128) -> String {
-    if milli % 1000 != 0 {
+    if !milli.is_multiple_of(1000) {
         return format!("{milli}m");
     }
     let whole = milli / 1000;
