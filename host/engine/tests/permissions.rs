@@ -54,6 +54,7 @@ fn asked() -> RunRequest {
             name: name.into(),
             required_keys: keys.iter().map(|k| (*k).to_owned()).collect(),
             optional_keys: vec![],
+            config_map_keys: vec![],
         };
         request.offers[at].descriptor.credentials.push(credential);
     }

@@ -132,6 +132,7 @@ fn needing(key: &str) -> RunRequest {
         name: "store".into(),
         required_keys: vec![key.into()],
         optional_keys: vec!["endpoint".into()],
+        config_map_keys: vec!["ca".into()],
     }];
     request.credentials.insert("store".into(), CredentialSource::Named { secret: "s3".into() });
     request
@@ -279,12 +280,13 @@ async fn b5_a_secret_that_may_not_be_read_or_lacks_keys_is_told() {
     let findings = examine(&local.through(secretive), needing("bucket"), Wanting::default()).await;
     tells(&findings, Severity::Error, "credentials", "may not read the Secret s3");
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"},
-        "stringData": {"other": "x", "empty": "", "endpoint": "s3.example.com"}});
+        "stringData": {"other": "x", "empty": "", "endpoint": "s3.example.com", "ca": "store-ca"}});
     local.create("/api/v1/namespaces/default/secrets", &secret).await;
     for key in ["bucket", "empty"] {
         let findings = examine(&local.plain(), needing(key), Wanting::default()).await;
         tells(&findings, Severity::Error, "credentials", &format!("the Secret s3 lacks {key}"));
         tells(&findings, Severity::Error, "credentials", "the key endpoint of the Secret s3 has no scheme");
+        tells(&findings, Severity::Error, "credentials", "there is no ConfigMap store-ca");
         assert!(
             findings.iter().all(|f| !f.what.contains("s3.example.com")),
             "a value was told: {findings:#?}"
