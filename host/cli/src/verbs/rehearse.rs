@@ -67,7 +67,20 @@ fn quiet(object: &Value) -> Value {
             metadata.retain(|key, _| !NOISE.contains(&key.as_str()));
         }
     }
+    without_controller_uids(&mut object);
     object
+}
+
+/// A Job's selector and the labels of its pods repeat its uid, which is another in every dry run.
+fn without_controller_uids(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|key, _| key != "controller-uid" && key != "batch.kubernetes.io/controller-uid");
+            fields.values_mut().for_each(without_controller_uids);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_controller_uids),
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -77,10 +90,10 @@ mod tests {
     #[test]
     fn what_the_server_changes_by_itself_is_no_difference() {
         let object = json!({"metadata": {"name": "x", "uid": "1", "generation": 2, "labels": {"uid": "mine"}},
-            "spec": {"uid": "kept"}, "status": {"phase": "Bound"}});
+            "spec": {"uid": "kept", "selector": {"batch.kubernetes.io/controller-uid": "1"}}, "status": {"phase": "Bound"}});
         assert_eq!(
             quiet(&object),
-            json!({"metadata": {"name": "x", "labels": {"uid": "mine"}}, "spec": {"uid": "kept"}})
+            json!({"metadata": {"name": "x", "labels": {"uid": "mine"}}, "spec": {"uid": "kept", "selector": {}}})
         );
     }
 }
