@@ -3,6 +3,7 @@
 use crate::control_plane::ControlPlane;
 use crate::kubeconfig::{self, Identity};
 use crate::namespace::Namespace;
+use crate::node::{Node, Place};
 use crate::supervisor::{Process, Supervisor};
 use crate::tools::{Programs, Tier};
 use crate::{ClusterError, namespace};
@@ -34,6 +35,7 @@ pub const KUBECONFIG_VARIABLE: &str = "ILAB_TEST_KUBECONFIG";
 #[derive(Debug)]
 pub struct Cluster {
     // Ended in this order.
+    node: Option<Node>,
     pub(crate) operator: OnceCell<Process>,
     kind: Kind,
     supervisor: Supervisor,
@@ -75,6 +77,48 @@ impl Cluster {
         Ok(Self::new(Kind::Own(Box::new(plane)), supervisor))
     }
 
+    /// The cluster with a node that all tests of this process share.
+    ///
+    /// # Errors
+    /// As [`Self::with_node`].
+    pub async fn shared_with_node() -> Result<&'static Self, ClusterError> {
+        static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::with_node).await
+    }
+
+    /// Starts a control plane, a scheduler and one node with a name server: pods run. It takes root.
+    /// With `ILAB_TEST_KUBECONFIG` set, it is the cluster of that kubeconfig.
+    ///
+    /// Pods find the API server at its Service; other Services need to be headless, for there is no proxy. Images are those
+    /// that were [imported](Self::import_image). The storage class [`STORAGE_CLASS`](crate::STORAGE_CLASS) has volumes for many writers.
+    ///
+    /// # Errors
+    /// When this machine cannot run one, the programs cannot be built, or one does not start.
+    pub async fn with_node() -> Result<Self, ClusterError> {
+        if let Some(path) = std::env::var_os(KUBECONFIG_VARIABLE).filter(|path| !path.is_empty()) {
+            return Self::of(Path::new(&path)).await;
+        }
+        Self::node_possible().map_err(ClusterError::NoNode)?;
+        let programs = Programs::find(Tier::Node).await?;
+        let supervisor = Supervisor::new()?;
+        let place = Place::make(&supervisor, &programs).await?;
+        let plane = ControlPlane::start(&supervisor, programs, place.host()).await?;
+        let mut cluster = Self::new(Kind::Own(Box::new(plane)), supervisor);
+        let client = cluster.client().await?;
+        if let Some((plane, supervisor)) = cluster.parts() {
+            cluster.node = Some(Node::start(supervisor, plane, &client, place).await?);
+        }
+        Ok(cluster)
+    }
+
+    /// Whether this machine can run a node, or why not.
+    ///
+    /// # Errors
+    /// The reason, as part of a sentence.
+    pub fn node_possible() -> Result<(), String> {
+        crate::node::possible()
+    }
+
     /// A cluster of somebody's own, as its kubeconfig's user. Nothing of it is stopped or installed.
     ///
     /// # Errors
@@ -91,7 +135,7 @@ impl Cluster {
     }
 
     fn new(kind: Kind, supervisor: Supervisor) -> Self {
-        Self { operator: OnceCell::new(), kind, supervisor, identities: AtomicU32::new(0) }
+        Self { node: None, operator: OnceCell::new(), kind, supervisor, identities: AtomicU32::new(0) }
     }
 
     /// The administrator's kubeconfig.
@@ -184,14 +228,42 @@ impl Cluster {
         self.own("compacting etcd")?.0.etcd().compact().await
     }
 
-    /// The ids of the processes that run for it.
+    /// Puts a root file system into the node as an image. Pods that use it should not insist on pulling it.
+    ///
+    /// # Errors
+    /// When it cannot be packed or containerd refuses it, or there is no node of the test's own.
+    pub fn import_image(&self, reference: &str, root: &Path) -> Result<(), ClusterError> {
+        self.own_node("importing an image")?.images.import_folder(reference, root, &[])
+    }
+
+    /// Puts an image as `docker save` writes it into the node.
+    ///
+    /// # Errors
+    /// When containerd refuses it, or there is no node of the test's own.
+    pub fn import_archive(&self, archive: &Path) -> Result<(), ClusterError> {
+        self.own_node("importing an image")?.images.import_archive(archive)
+    }
+
+    /// The folder of this machine that a persistent volume of [`STORAGE_CLASS`](crate::STORAGE_CLASS) is.
+    ///
+    /// # Errors
+    /// When there is no node of the test's own.
+    pub fn volume(&self, name: &str) -> Result<PathBuf, ClusterError> {
+        Ok(self.own_node("looking into a volume")?.volume(name))
+    }
+
+    /// The address at which pods find what listens on this machine, on all addresses or on this one.
+    ///
+    /// # Errors
+    /// When there is no node of the test's own.
+    pub fn host_address(&self) -> Result<IpAddr, ClusterError> {
+        Ok(self.own_node("reaching this machine from a pod")?.host())
+    }
+
+    /// The ids of the processes that run for it, but those in containers.
     #[must_use]
     pub fn process_ids(&self) -> Vec<u32> {
-        let plane = match &self.kind {
-            Kind::Own(plane) => plane.ids(),
-            Kind::Foreign(_) => Vec::new(),
-        };
-        plane.into_iter().chain(self.operator.get().map(Process::id)).collect()
+        self.supervisor.members()
     }
 
     /// The folder with its state and the logs of its parts. It goes with the cluster, unless `ILAB_TEST_KEEP` is set.
@@ -206,6 +278,11 @@ impl Cluster {
             Kind::Own(plane) => Some((plane, &self.supervisor)),
             Kind::Foreign(_) => None,
         }
+    }
+
+    fn own_node(&self, what: &'static str) -> Result<&Node, ClusterError> {
+        self.own(what)?;
+        self.node.as_ref().ok_or(ClusterError::WithoutNode { what })
     }
 
     fn own(&self, what: &'static str) -> Result<(&ControlPlane, &Supervisor), ClusterError> {

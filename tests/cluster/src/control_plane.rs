@@ -15,8 +15,6 @@ use std::time::Duration;
 /// A start takes seconds on an idle machine; ten tests may start theirs on a busy one.
 const START: Duration = Duration::from_secs(120);
 const SERVICES: &str = "10.96.0.0/16";
-/// The first address of [`SERVICES`], where pods find the API server.
-const SERVICE: &str = "10.96.0.1";
 
 #[derive(Debug)]
 pub(crate) struct ControlPlane {
@@ -33,6 +31,9 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
+    /// The first address of [`SERVICES`], where pods find the API server.
+    pub(crate) const SERVICE: &str = "10.96.0.1";
+
     pub(crate) async fn start(
         supervisor: &Supervisor,
         programs: Programs,
@@ -90,12 +91,6 @@ impl ControlPlane {
         &self.etcd
     }
 
-    /// The ids of its processes.
-    pub(crate) fn ids(&self) -> Vec<u32> {
-        let api_server = self.api_server.lock().expect("no panic holds it").as_ref().map(Process::id);
-        [self.etcd.id(), self.controllers.id()].into_iter().chain(api_server).collect()
-    }
-
     pub(crate) fn kill_api_server(&self) {
         drop(self.api_server.lock().expect("no panic holds it").take());
     }
@@ -135,7 +130,7 @@ impl Files {
             &[
                 &address,
                 "127.0.0.1",
-                SERVICE,
+                ControlPlane::SERVICE,
                 "localhost",
                 "kubernetes",
                 "kubernetes.default",

@@ -77,6 +77,12 @@ pub enum ClusterError {
         /// What was asked for.
         what: &'static str,
     },
+    /// The cluster has no node.
+    #[error("{what} takes a node; start the cluster with one")]
+    WithoutNode {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// This machine cannot run a node.
     #[error("this machine cannot run a node: {0}")]
     NoNode(String),

@@ -43,10 +43,6 @@ impl Etcd {
         Ok(etcd)
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// What the API server is told.
     pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.socket.display())

@@ -10,12 +10,14 @@
 //! | `ILAB_TEST_KUBECONFIG` | a kubeconfig: that cluster is used, and nothing of it is stopped or installed |
 //! | `ILAB_TEST_KEEP` | not empty: the folder with the logs is left |
 
+mod apply;
 mod cluster;
 mod control_plane;
 mod error;
 mod etcd;
 mod kubeconfig;
 mod namespace;
+mod node;
 mod operator;
 mod pki;
 mod played;
@@ -27,5 +29,6 @@ pub use cluster::{Cluster, KUBECONFIG_VARIABLE};
 pub use error::ClusterError;
 pub use kubeconfig::Identity;
 pub use namespace::Namespace;
+pub use node::STORAGE_CLASS;
 pub use operator::PROBE_IMAGE;
 pub use played::PlayedKubelet;

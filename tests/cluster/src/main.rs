@@ -12,6 +12,9 @@ struct Arguments {
     /// Run Kubeflow's training operator too.
     #[arg(long)]
     training_operator: bool,
+    /// Run a node too, so that pods run; as root.
+    #[arg(long)]
+    node: bool,
 }
 
 #[tokio::main]
@@ -26,7 +29,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<(), ClusterError> {
-    let cluster = Cluster::control_plane().await?;
+    let cluster = if arguments.node { Cluster::with_node().await? } else { Cluster::control_plane().await? };
     if arguments.training_operator {
         cluster.training_operator().await?;
     }

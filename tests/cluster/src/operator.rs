@@ -4,21 +4,19 @@
 //! things are done for it, because it is no pod: the Service of its webhook is a name for loopback, and the Secret that it fills
 //! with its certificate is copied to files when it has, as a kubelet would.
 
+use crate::apply::{apply, read};
 use crate::cluster::Cluster;
 use crate::control_plane::ControlPlane;
 use crate::supervisor::{Process, Supervisor};
 use crate::{ClusterError, Identity, kubeconfig, wait};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::conditions;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -145,7 +143,7 @@ async fn start(
     })
     .await?;
     wait::until("the training operator was not ready", START, Some(&process), async || {
-        answers(health).await.ok().filter(|&ready| ready).map(drop)
+        wait::http_ok(loopback, health, "/readyz").await.then_some(())
     })
     .await?;
     Ok(process)
@@ -216,39 +214,4 @@ async fn install_webhook(client: &Client, plane: &ControlPlane, port: u16) -> Re
         apply(client, object).await?;
     }
     Ok(())
-}
-
-/// Whether its probe says that the webhook is served.
-async fn answers(port: u16) -> std::io::Result<bool> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
-    let mut begin = [0; 12];
-    stream.read_exact(&mut begin).await?;
-    Ok(begin.ends_with(b" 200"))
-}
-
-fn read(path: &Path) -> Result<Value, ClusterError> {
-    let text =
-        fs::read_to_string(path).map_err(ClusterError::io(format!("{} cannot be read", path.display())))?;
-    serde_saphyr::from_str(&text).map_err(|error| ClusterError::unexpected(path.display().to_string(), error))
-}
-
-/// Server-side apply of an object of a kind whose plural is regular.
-async fn apply(client: &Client, object: Value) -> Result<(), ClusterError> {
-    let object: DynamicObject =
-        serde_json::from_value(object).map_err(|error| ClusterError::unexpected("a manifest", error))?;
-    let what = |why: &str| ClusterError::unexpected("a manifest", why);
-    let types = object.types.as_ref().ok_or_else(|| what("it has no kind"))?;
-    let kind = GroupVersionKind::try_from(types).map_err(|error| what(&error.to_string()))?;
-    let name = object.metadata.name.clone().ok_or_else(|| what("it has no name"))?;
-    let resource = ApiResource::from_gvk(&kind);
-    let api: Api<DynamicObject> = match &object.metadata.namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    api.patch(&name, &PatchParams::apply("ilab-test-cluster").force(), &Patch::Apply(&object))
-        .await
-        .map(drop)
-        .map_err(ClusterError::api(format!("{} {name} could not be applied", kind.kind)))
 }

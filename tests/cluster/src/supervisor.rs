@@ -64,6 +64,23 @@ impl Supervisor {
         Ok(path)
     }
 
+    /// The processes of the group that run.
+    pub(crate) fn members(&self) -> Vec<u32> {
+        let ids = fs::read_dir("/proc").into_iter().flatten().flatten();
+        ids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|&id| id != self.janitor.id() && self.has(id))
+            .collect()
+    }
+
+    fn has(&self, id: u32) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // After the name in parentheses: state, parent, group.
+        let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
+        let mut fields = rest.split(' ');
+        let (state, group) = (fields.next(), fields.nth(1));
+        state != Some("Z") && group == Some(self.janitor.id().to_string().as_str())
+    }
+
     /// Starts a program in the group. Its output goes into the folder `logs`; a second start adds to it.
     pub(crate) fn spawn(&self, name: &str, mut command: Command) -> Result<Process, ClusterError> {
         let log = self.folder.join("logs").join(format!("{name}.log"));

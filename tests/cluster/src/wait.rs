@@ -43,3 +43,16 @@ pub(crate) fn free_port(address: std::net::IpAddr) -> Result<u16, ClusterError> 
         .map(|address| address.port())
         .map_err(ClusterError::io(format!("no free port on {address}")))
 }
+
+/// Whether an HTTP server answers with 200.
+pub(crate) async fn http_ok(address: std::net::IpAddr, port: u16, path: &str) -> bool {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let ask = async {
+        let mut stream = tokio::net::TcpStream::connect((address, port)).await?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+        let mut begin = [0; 12];
+        stream.read_exact(&mut begin).await?;
+        Ok::<_, std::io::Error>(begin.ends_with(b" 200"))
+    };
+    ask.await.unwrap_or(false)
+}

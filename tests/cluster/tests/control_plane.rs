@@ -1,5 +1,6 @@
 //! The control plane does what a real one does, and what a test does to it.
 
+#[expect(dead_code, reason = "a part of it is for other test programs")]
 mod kit;
 
 use ilab_test_cluster::{Cluster, ClusterError, Identity, PlayedKubelet};

@@ -1,5 +1,6 @@
 //! Whatever ends a test ends its cluster.
 
+#[expect(dead_code, reason = "a part of it is for other test programs")]
 mod kit;
 
 use ilab_test_cluster::Cluster;

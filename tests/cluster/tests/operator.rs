@@ -1,5 +1,6 @@
 //! Kubeflow's training operator against the control plane, with a kubelet that the test plays.
 
+#[expect(dead_code, reason = "a part of it is for other test programs")]
 mod kit;
 
 use ilab_test_cluster::{Cluster, PlayedKubelet};

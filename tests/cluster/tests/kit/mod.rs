@@ -1,22 +1,20 @@
 //! What the tests of the test cluster share.
 
-#![expect(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Long, because the machine may be busy; nothing waits that long when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether a process of this id does anything.
-pub fn lives(id: u32) -> bool {
+pub(crate) fn lives(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     // After the name in parentheses comes the state; a zombie does nothing any more.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Waits until the processes and the folder are gone.
-pub async fn gone(ids: &[u32], folder: &Path) {
+pub(crate) async fn gone(ids: &[u32], folder: &Path) {
     let begun = Instant::now();
     loop {
         let alive: Vec<u32> = ids.iter().copied().filter(|&id| lives(id)).collect();
@@ -29,7 +27,7 @@ pub async fn gone(ids: &[u32], folder: &Path) {
 }
 
 /// Waits for an object that satisfies a predicate, by watching.
-pub async fn object<K>(api: kube::Api<K>, name: &str, what: &str, is: impl Fn(&K) -> bool) -> K
+pub(crate) async fn object<K>(api: kube::Api<K>, name: &str, what: &str, is: impl Fn(&K) -> bool) -> K
 where
     K: kube::Resource + Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static,
 {
@@ -50,7 +48,7 @@ where
 }
 
 /// Waits for pods with a label, by watching, and gives them in the order of their names.
-pub async fn pods(
+pub(crate) async fn pods(
     api: kube::Api<k8s_openapi::api::core::v1::Pod>,
     selector: &str,
     count: usize,

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-const usage = `usage: probe exit CODE | echo TEXT... | wait | lookup NAME SECONDS | dial HOST:PORT SECONDS`
+const usage = `usage: probe exit CODE | echo TEXT... | wait | lookup NAME SECONDS | dial HOST:PORT SECONDS | serve PORT SECONDS`
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -58,10 +58,33 @@ func run(args []string) error {
 			}
 			return err
 		})
+	case verb == "serve" && len(rest) == 2:
+		return serve(rest[0], rest[1])
 	default:
 		return errors.New(usage)
 	}
 	return nil
+}
+
+// serve takes one connection and is done.
+func serve(port, seconds string) error {
+	bound, err := strconv.Atoi(seconds)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", ":"+port)
+	if err != nil {
+		return err
+	}
+	if err := listener.(*net.TCPListener).SetDeadline(time.Now().Add(time.Duration(bound) * time.Second)); err != nil {
+		return err
+	}
+	connection, err := listener.Accept()
+	if err != nil {
+		return err
+	}
+	fmt.Println("connected from", connection.RemoteAddr())
+	return connection.Close()
 }
 
 // until tries again until it works or the given number of seconds is over: names and ports in a cluster come up late.
