@@ -234,6 +234,9 @@ impl ClusterError {
                 "ask for the permission that the message names; `ilab-host rbac` prints all that a run needs"
                     .to_owned()
             }
+            Self::Api { code: 409, message, .. } if message.starts_with("Apply failed with") => {
+                "undo what the other manager has set, or take it over with --force-conflicts".to_owned()
+            }
             Self::Unreachable { .. } => {
                 "check that the cluster is up and the kubeconfig points at it, or use --local".to_owned()
             }

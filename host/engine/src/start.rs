@@ -160,7 +160,10 @@ impl Drive {
         };
         let found = self.cluster.adopt(&object, &options).await?;
         let applied = match found {
-            Some(found) if found.manifest_hash() == Some(hash.as_str()) => found,
+            // Applied once more: that changes nothing, unless somebody has changed it since, and then that is told.
+            Some(found) if found.manifest_hash() == Some(hash.as_str()) => {
+                self.cluster.apply_new(manifest, &options).await?
+            }
             Some(other) => {
                 // Ours, but made from another manifest: most fields of a Job can never be changed.
                 self.cluster.delete_and_wait(&object, &other.uid, GOING).await?;

@@ -336,6 +336,45 @@ async fn a_claim_left_by_an_earlier_run_of_the_name_is_not_taken_over() {
     tells(&findings, Severity::Error, "storage", "one-data exists already and belongs to an earlier run");
 }
 
+/// What somebody else has set is never overwritten silently, and never used silently either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_that_somebody_else_has_set_is_a_conflict_unless_it_is_taken_over() {
+    let local = Watched::open().await;
+    // The host is cut off after it has made the objects, and before it could write that down.
+    let saves = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&saves);
+    let cut = local.through(move |path, body| {
+        let save = path.ends_with("/configmaps/ilab-run-one") && !body.is_null();
+        let mut saves = counted.lock().unwrap();
+        *saves += u32::from(save);
+        (save && *saves == 3).then(denied).flatten()
+    });
+    let (result, _) = begin(cut, asking(), Wanting::default()).await;
+    assert!(matches!(&result, Err(EngineError::Cluster(e)) if e.code() == Some(403)), "{result:?}");
+    let path = "/api/v1/namespaces/default/configmaps/one-fetch-scripts";
+    let edited = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one-fetch-scripts"}, "data": {"a": "edited"}});
+    let request = Request::builder()
+        .method("PATCH")
+        .uri(format!("{path}?fieldManager=somebody&force=true"))
+        .header("content-type", "application/apply-patch+yaml")
+        .body(edited.to_string().into_bytes())
+        .unwrap();
+    local.cluster.client().request::<Value>(request).await.unwrap();
+    let mut again = asking();
+    again.options.resume = Resume::Always;
+    let (result, _) = begin(local.plain(), again.clone(), Wanting::default()).await;
+    let error = result.unwrap_err();
+    assert!(ilab_core::text::chain(&error).contains("somebody"), "{}", ilab_core::text::chain(&error));
+    assert!(error.hint().unwrap().contains("--force-conflicts"), "{error}");
+    again.options.force_conflicts = true;
+    let (result, _) = begin(local.plain(), again, Wanting::default()).await;
+    assert!(matches!(result, Ok(Outcome::Detached { .. })), "{result:?}");
+    let object =
+        ObjectRef { api_version: "v1".into(), kind: "ConfigMap".into(), name: "one-fetch-scripts".into() };
+    let now = local.plain().get(&object).await.unwrap().unwrap();
+    assert_eq!(now["data"]["a"], "b");
+}
+
 /// The API server checks everything, and has kept nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rehearsal_tells_what_would_be_there_and_changes_nothing() {

@@ -72,7 +72,9 @@ fn judge_object(object: &str, mut all: Vec<&Pods>, device: &str, nodes: &[Value]
     Finding::error(
         CHECK,
         format!("{asked}; the nodes have {} together, {} at most on one", shown(total), shown(largest)),
-        "ask for fewer (--nproc-per-node, --set STAGE.workers=N), or let a cluster that adds nodes by itself go on with --preflight=warn",
+        format!(
+            "ask for fewer (--nproc-per-node, --set {stage}.gpus=N), or, where the cluster adds nodes by itself, go on with --preflight=warn"
+        ),
     )
 }
 
