@@ -22,7 +22,7 @@ impl StageFlags {
     ///
     /// # Errors
     /// Two stages that give one flag different meanings.
-    pub fn of(pipeline: &Pipeline) -> Result<Self, ilab_core::graph::GraphError> {
+    pub fn of(pipeline: &Pipeline) -> Result<Self, Box<ilab_core::graph::GraphError>> {
         let descriptors: Vec<_> = pipeline.stages().iter().map(|o| &o.descriptor).collect();
         let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut order = Vec::new();

@@ -33,7 +33,6 @@ pub(crate) fn plugins() -> PathBuf {
 }
 
 /// Compares with a file beside the tests; with `BLESS=1` it is written instead.
-#[allow(dead_code, clippy::allow_attributes, reason = "each test file uses its part")]
 #[track_caller]
 pub(crate) fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);

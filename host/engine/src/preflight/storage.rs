@@ -20,7 +20,6 @@ const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 /// Provisioners of block devices and node-local folders: what they make can be mounted on one node at a time.
 const ONE_NODE: &[&str] = &[
     "cinder.csi.openstack.org",
-    "csi.vsphere.vmware.com",
     "disk.csi.azure.com",
     "ebs.csi.aws.com",
     "kubernetes.io/aws-ebs",
