@@ -131,7 +131,8 @@ fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, Cli
 fn start_log(verbose: u8) {
     use tracing_subscriber::EnvFilter;
     let level = match verbose {
-        0 => "warn",
+        // That a connection failed is told once, by whoever wanted it, and not by every layer below.
+        0 => "warn,kube_client::client::builder=off",
         1 => "info",
         _ => "debug",
     };

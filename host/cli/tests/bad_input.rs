@@ -140,6 +140,32 @@ fn no_cluster_is_one_line_that_names_local() {
     refused(&with_secrets(&["--kubeconfig", "/nowhere"]), 4, &["/nowhere"]);
 }
 
+/// The port is one that nobody listens on.
+#[test]
+fn an_api_server_that_does_not_answer_is_one_finding() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    let text = "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+        clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n\
+        users: [{name: u, user: {}}]\n\
+        contexts: [{name: c, context: {cluster: c, user: u}}]\n";
+    std::fs::write(&config, text).unwrap();
+    let plugins = plugins();
+    let doctor = |args: &[&str]| {
+        let mut command = host();
+        command.args(["doctor", "--plugins", plugins.to_str().unwrap(), "--kubeconfig"]).arg(&config);
+        command.args(SECRETS).args(args).output().unwrap()
+    };
+    let output = doctor(&[]);
+    refused(&output, 4, &["error    server", "does not answer", "try: check that the cluster is up"]);
+    assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 3);
+    let output = doctor(&["-o", "json"]);
+    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), findings.as_array().unwrap().len()), (Some(4), 1));
+    refused(&doctor(&["--preflight=skip"]), 2, &["--preflight means nothing"]);
+    refused(&doctor(&["--dry-run"]), 2, &["--dry-run means nothing"]);
+}
+
 #[test]
 fn b27_help_needs_no_cluster_and_no_components() {
     for args in [&["--help"][..], &["run", "--help"], &["data", "upload", "--help"], &["version"]] {

@@ -52,7 +52,9 @@ pub fn run(
     let usage = |error: ilab_core::names::InvalidName| CliError::from_error(exit::USAGE, &error);
     let job = &args.job;
     let Some(image) = job.image.as_deref().filter(|image| !image.is_empty()) else {
-        return Err(CliError::usage("--image is missing: the image with ilab-host and the stage components"));
+        return Err(CliError::usage("--image is missing: the image that the Job runs").hint(
+            "name one that has the program ilab-host and, under --plugins-inside, the stage components",
+        ));
     };
     if !ilab_core::guard::is_image(image) {
         return Err(CliError::usage(format!("--image {image:?} is not the name of an image")));
