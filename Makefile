@@ -31,6 +31,10 @@ demo: plugins ## Run the whole workflow on this machine, with the miniature
 test: setup ## Run every test there is
 	tests/run
 
+.PHONY: cluster
+cluster: setup ## Start a real Kubernetes with the training operator, to try things on; as root with pods that run
+	cargo run -q -p ilab-test-cluster -- --training-operator $(if $(filter 0,$(shell id -u)),--node)
+
 .PHONY: lint
 lint: ## Formatting and lints of Rust and Python
 	tests/lint

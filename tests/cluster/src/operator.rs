@@ -115,7 +115,8 @@ async fn start(
     // The folder of its certificates is compiled in, and lies in /tmp for all to share: it gets a /tmp of its own.
     let mut command = Command::new("bwrap");
     command
-        .args(["--die-with-parent", "--dev-bind", "/", "/", "--tmpfs", "/tmp"])
+        // Without --die-with-parent: that is the end of the thread that starts it, and a test's thread ends with the test.
+        .args(["--dev-bind", "/", "/", "--tmpfs", "/tmp"])
         .arg("--ro-bind")
         .args([supervisor.folder(), supervisor.folder()])
         .arg("--ro-bind")

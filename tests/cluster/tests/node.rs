@@ -5,7 +5,8 @@ mod kit;
 use ilab_test_cluster::{Cluster, PROBE_IMAGE, STORAGE_CLASS};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
-use kube::api::{LogParams, PostParams};
+use kube::api::{DynamicObject, LogParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -142,6 +143,41 @@ async fn an_image_of_a_folder_writes_to_a_shared_volume() {
     let volume = claims.get("data").await.unwrap().spec.unwrap().volume_name.unwrap();
     let file = cluster.volume(&volume).unwrap().join("file");
     assert_eq!(std::fs::read_to_string(file).unwrap(), "kept\n");
+}
+
+#[tokio::test]
+async fn the_training_operator_brings_master_and_worker_together() {
+    need_node!();
+    let cluster = Cluster::shared_with_node().await.unwrap();
+    cluster.training_operator().await.unwrap();
+    let namespace = cluster.namespace("training").await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("kubeflow.org", "v1", "PyTorchJob"));
+    let jobs: Api<DynamicObject> = Api::namespaced_with(client, namespace.name(), &resource);
+    let replica = |arguments: &[&str]| {
+        let container = json!({"name": "pytorch", "image": PROBE_IMAGE, "args": arguments});
+        json!({
+            "replicas": 1,
+            "restartPolicy": "Never",
+            "template": {"spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}},
+        })
+    };
+    let job = json!({
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "metadata": {"name": "meet"},
+        "spec": {"pytorchReplicaSpecs": {
+            "Master": replica(&["serve", "$(MASTER_PORT)", "50"]),
+            "Worker": replica(&["dial", "$(MASTER_ADDR):$(MASTER_PORT)", "50"]),
+        }},
+    });
+    jobs.create(&PostParams::default(), &object(job)).await.unwrap();
+    let ended = kit::object(jobs, "meet", "the end", |job: &DynamicObject| {
+        let conditions = job.data["status"]["conditions"].as_array();
+        conditions.into_iter().flatten().any(|one| one["type"] == "Succeeded" || one["type"] == "Failed")
+    });
+    let status = ended.await.data["status"].clone();
+    assert_eq!(status["replicaStatuses"]["Master"]["succeeded"], 1, "{status}");
 }
 
 /// What of this machine a node touches: network interfaces, mounts, control groups, settings.

@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::watcher::watch_object;
 use serde_json::{Value, json};
 
 fn resource() -> ApiResource {
@@ -31,27 +30,26 @@ fn pytorch_job(name: &str, container: &str) -> DynamicObject {
 }
 
 async fn condition(jobs: &Api<DynamicObject>, name: &str, kind: &str) -> Value {
-    use futures::StreamExt;
-    let holds = |job: &DynamicObject| {
+    let job = kit::object(jobs.clone(), name, kind, |job| {
         let conditions = job.data["status"]["conditions"].as_array();
         conditions.is_some_and(|all| all.iter().any(|one| one["type"] == kind && one["status"] == "True"))
+    });
+    job.await.data["status"].clone()
+}
+
+/// The shared cluster with its operator, started on a thread that ends: what is shared outlives the test that needed it first.
+async fn started() -> &'static Cluster {
+    let start = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { Cluster::shared().await.unwrap().training_operator().await.unwrap() });
     };
-    let seen = async {
-        let mut events = std::pin::pin!(watch_object(jobs.clone(), name));
-        loop {
-            match events.next().await.expect("the watch goes on").expect("the watch goes on") {
-                Some(job) if holds(&job) => return job.data["status"].clone(),
-                _ => {}
-            }
-        }
-    };
-    tokio::time::timeout(kit::PATIENCE, seen).await.unwrap_or_else(|_| panic!("no condition {kind}"))
+    tokio::task::spawn_blocking(move || std::thread::spawn(start).join()).await.unwrap().unwrap();
+    Cluster::shared().await.unwrap()
 }
 
 #[tokio::test]
 async fn a_pytorch_job_is_created_runs_and_succeeds() {
-    let cluster = Cluster::shared().await.unwrap();
-    cluster.training_operator().await.unwrap();
+    let cluster = started().await;
     let namespace = cluster.namespace("training").await.unwrap();
     let client = cluster.client().await.unwrap();
     let jobs: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace.name(), &resource());
@@ -80,8 +78,7 @@ async fn a_pytorch_job_is_created_runs_and_succeeds() {
 
 #[tokio::test]
 async fn its_webhook_is_asked() {
-    let cluster = Cluster::shared().await.unwrap();
-    cluster.training_operator().await.unwrap();
+    let cluster = started().await;
     let namespace = cluster.namespace("refused").await.unwrap();
     let client = cluster.client().await.unwrap();
     let jobs: Api<DynamicObject> = Api::namespaced_with(client, namespace.name(), &resource());

@@ -29,18 +29,17 @@ pub(crate) async fn gone(ids: &[u32], folder: &Path) {
 /// Waits for an object that satisfies a predicate, by watching.
 pub(crate) async fn object<K>(api: kube::Api<K>, name: &str, what: &str, is: impl Fn(&K) -> bool) -> K
 where
-    K: kube::Resource + Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static,
+    K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static + kube::Resource,
 {
     use futures::StreamExt;
-    let events = kube::runtime::watcher::watch_object(api, name);
     let found = async {
-        let mut events = std::pin::pin!(events);
-        while let Some(event) = events.next().await {
-            if let Some(object) = event.expect("the watch goes on").filter(&is) {
-                return object;
+        let mut events = std::pin::pin!(kube::runtime::watcher::watch_object(api, name));
+        loop {
+            match events.next().await.expect("the watch goes on").expect("the watch goes on") {
+                Some(object) if is(&object) => return object,
+                _ => {}
             }
         }
-        panic!("the watch ended");
     };
     tokio::time::timeout(PATIENCE, found)
         .await
