@@ -4,6 +4,7 @@ use clap::Parser;
 use ilab_test_cluster::{Cluster, ClusterError};
 use serde_json::json;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Start a real Kubernetes on this machine, to try things on. One line of JSON tells where it is; it ends with Ctrl-C or the end
 /// of its input.
@@ -33,6 +34,9 @@ async fn run(arguments: &Arguments) -> Result<(), ClusterError> {
     if arguments.training_operator {
         cluster.training_operator().await?;
     }
+    // Before anybody can know that it is up: until then Ctrl-C ends this as it ends any program, and the cluster with it.
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|source| ClusterError::Io { what: "Ctrl-C cannot be listened for".to_owned(), source })?;
     println!(
         "{}",
         json!({
@@ -49,7 +53,7 @@ async fn run(arguments: &Arguments) -> Result<(), ClusterError> {
         let _ = ended.send(());
     });
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupt.recv() => {}
         _ = input => {}
     }
     Ok(())
