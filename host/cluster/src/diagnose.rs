@@ -31,10 +31,19 @@ pub enum TroubleKind {
 
 impl TroubleKind {
     /// Whether nothing will happen until somebody does something: such trouble may end a stage that waits for too
-    /// long. The others are the controller's to count.
+    /// long. So may a container that ends again and again: not every controller gives up on it. The others are the
+    /// controller's to count.
     #[must_use]
     pub fn blocks(self) -> bool {
-        matches!(self, Self::ImagePull | Self::Config | Self::Unschedulable | Self::Quota | Self::Volume)
+        matches!(
+            self,
+            Self::ImagePull
+                | Self::Config
+                | Self::Unschedulable
+                | Self::Quota
+                | Self::Volume
+                | Self::CrashLoop
+        )
     }
 }
 
@@ -228,7 +237,11 @@ fn waiting(status: &Value) -> Option<Trouble> {
             trouble(
                 kind,
                 Some(name),
-                format!("the container {name} was restarted {restarts} times{died}"),
+                format!(
+                    "the container {name} was restarted {}{died}{}",
+                    if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") },
+                    last.map(last_words).unwrap_or_default()
+                ),
                 hint,
             )
         }
@@ -245,6 +258,12 @@ fn died_of(terminated: &Value) -> String {
         (Some(code), reason) => format!(", last with exit code {code} ({reason})"),
         (None, _) => String::new(),
     }
+}
+
+/// The end of what it printed, where its termination message has that: `: ValueError: no samples`.
+fn last_words(terminated: &Value) -> String {
+    let said = text(terminated, "/message").trim_end().lines().next_back().unwrap_or_default().trim();
+    if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
 fn terminated(status: &Value, pod_failed: bool) -> Option<Trouble> {

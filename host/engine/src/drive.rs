@@ -228,7 +228,8 @@ fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{} milliseconds", duration.as_millis()),
-        1..120 => format!("{seconds} seconds"),
+        1 => "1 second".to_owned(),
+        2..120 => format!("{seconds} seconds"),
         120..7200 => format!("{} minutes", seconds / 60),
         _ => format!("{} hours", seconds / 3600),
     }

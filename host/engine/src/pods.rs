@@ -2,11 +2,12 @@
 
 use crate::event::Event;
 use crate::tail::Tail;
-use ilab_cluster::diagnose::Trouble;
+use ilab_cluster::diagnose::{Trouble, TroubleKind};
 use ilab_cluster::{ContainerState, ObjectEvent, PodChange, PodView, diagnose};
 use ilab_core::names::{ObjectUid, StageName};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -38,6 +39,17 @@ pub(crate) struct ToFollow {
     pub(crate) tail: Arc<Mutex<Tail>>,
 }
 
+/// A container that has run for so long does not crash again and again; kubelets forget its crashes then, too.
+const STEADY: Duration = Duration::from_secs(600);
+
+/// A pod one of whose containers ends again and again. Between two ends it looks well, and is not.
+#[derive(Debug)]
+struct Loop {
+    trouble: Trouble,
+    /// When it was last seen to wait for its next attempt.
+    seen: Instant,
+}
+
 /// Trouble that was told.
 type Told = (diagnose::TroubleKind, Option<String>, Option<String>);
 
@@ -49,6 +61,7 @@ pub(crate) struct Pods {
     followed: BTreeMap<Instance, Followed>,
     /// What Events said is wrong, by the object or pod that it is about.
     said: BTreeMap<ObjectUid, Trouble>,
+    loops: BTreeMap<ObjectUid, Loop>,
     told: Option<Told>,
     blocked: Option<Instant>,
     current: Option<Trouble>,
@@ -73,6 +86,7 @@ impl Pods {
             // It stays known as it was last: it may be the one that failed.
             PodChange::Removed(pod) => {
                 self.end(&pod.uid);
+                self.loops.remove(&pod.uid);
                 self.known.insert((index, pod.uid.clone()), PodView { trouble: None, ..pod });
             }
         }
@@ -152,8 +166,11 @@ impl Pods {
         for about in stale {
             self.said.remove(&about);
         }
-        let by_pods =
-            self.known.values().filter_map(|pod| pod.trouble.as_ref().map(|t| (t, Some(pod.name.clone()))));
+        self.remember_loops();
+        let by_pods = self.known.values().filter_map(|pod| {
+            let remembered = || self.loops.get(&pod.uid).map(|looping| &looping.trouble);
+            pod.trouble.as_ref().or_else(remembered).map(|t| (t, Some(pod.name.clone())))
+        });
         let by_events = self.said.iter().map(|(about, trouble)| {
             (trouble, self.known.values().find(|pod| pod.uid == *about).map(|pod| pod.name.clone()))
         });
@@ -164,7 +181,7 @@ impl Pods {
             return self.told.take().map(|_| Event::TroubleOver { stage: stage.clone() });
         };
         let trouble = trouble.clone();
-        if trouble.kind.blocks() {
+        if trouble.kind.blocks() || self.loops.values().any(|looping| looping.trouble == trouble) {
             self.blocked.get_or_insert_with(Instant::now);
         } else {
             self.blocked = None;
@@ -183,8 +200,36 @@ impl Pods {
         })
     }
 
+    /// Since when nothing gets on. A container that has run steadily in the meantime got on, though nothing told so.
     pub(crate) fn blocked_since(&self) -> Option<Instant> {
-        self.blocked
+        let steady = self.loops.iter().any(|(uid, looping)| {
+            let well = self.known.values().any(|pod| pod.uid == *uid && pod.trouble.is_none());
+            well && Some(&looping.trouble) == self.current.as_ref() && looping.seen.elapsed() >= STEADY
+        });
+        self.blocked.filter(|_| !steady)
+    }
+
+    fn remember_loops(&mut self) {
+        let now = Instant::now();
+        for pod in self.known.values() {
+            let waits = |name: &String| {
+                let named = pod.containers.iter().find(|c| c.name == *name);
+                named.is_some_and(|c| c.state == ContainerState::Waiting && c.restarts > 0)
+            };
+            // Those that use too much memory are told by that, and come back all the same.
+            let looping = pod.trouble.as_ref().filter(|trouble| {
+                matches!(trouble.kind, TroubleKind::CrashLoop | TroubleKind::OutOfMemory)
+                    && trouble.container.as_ref().is_some_and(waits)
+            });
+            if let Some(trouble) = looping {
+                self.loops.insert(pod.uid.clone(), Loop { trouble: trouble.clone(), seen: now });
+            }
+        }
+        let known = &self.known;
+        self.loops.retain(|uid, looping| {
+            let lives = known.values().any(|pod| pod.uid == *uid && !pod.ended());
+            lives && looping.seen.elapsed() < STEADY
+        });
     }
 
     /// The trouble that was found last.

@@ -97,7 +97,7 @@ pub struct RunArgs {
     /// Size of a volume's claim, instead of what the stages ask for
     #[arg(long, global = true, value_name = "VOLUME=SIZE")]
     pub claim_size: Vec<String>,
-    /// How long a pod may wait for its image, a node, a Secret or quota before its stage fails
+    /// How long a pod may wait for its image, a node, a Secret or quota, or crash again and again, before its stage fails
     #[arg(long, global = true, value_name = "DURATION", default_value = "30m", value_parser = duration)]
     pub pending_timeout: std::time::Duration,
     /// Pod Security Standard that every stage must meet
