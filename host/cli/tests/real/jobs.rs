@@ -76,10 +76,12 @@ async fn b11_a_suspended_job_waits_and_goes_on_when_it_is_resumed() {
     host.event("pending", |e| e["why"].as_str().unwrap().contains("suspend")).await;
     place.patch_job(1, json!({"spec": {"suspend": false}})).await;
     // From now on the condition Suspended is there with the status False.
-    place.job(1, "resumed", |job| {
-        let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
-        conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Suspended" && c.status == "False"))
-    }).await;
+    place
+        .job(1, "resumed", |job| {
+            let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
+            conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Suspended" && c.status == "False"))
+        })
+        .await;
     let _kubelet = place.end_well_from(1);
     host.stage("stage-succeeded", 1).await;
 }

@@ -4,7 +4,7 @@ use crate::common::{golden, host, steps};
 use futures::StreamExt;
 use ilab_test_cluster::{Cluster, Namespace, PlayedKubelet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher::watch_object;
@@ -76,8 +76,8 @@ impl<'c> Place<'c> {
         Self { kubeconfig, ..self }
     }
 
-    pub(crate) fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.kubeconfig.clone()
     }
 
     pub(crate) fn api<K>(&self) -> Api<K>
@@ -94,8 +94,12 @@ impl<'c> Place<'c> {
 
     /// The program with a verb, pointed at this place.
     pub(crate) fn command(&self, verb: &[&str]) -> Command {
+        self.command_by(&self.kubeconfig, verb)
+    }
+
+    fn command_by(&self, kubeconfig: &Path, verb: &[&str]) -> Command {
         let mut command = Command::from(host());
-        command.args(verb).arg("--kubeconfig").arg(&self.kubeconfig);
+        command.args(verb).arg("--kubeconfig").arg(kubeconfig);
         command.args(["--namespace", self.namespace.name()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
@@ -103,9 +107,16 @@ impl<'c> Place<'c> {
 
     /// `run`, new or resumed, not yet started.
     pub(crate) fn run(&self, resume: bool, args: &[&str]) -> Command {
-        let mut command = self.command(&["run"]);
-        command.arg("--plugins").arg(steps()).args([if resume { "--resume" } else { "--run" }, "one"]);
+        let mut command = self.command(&["run", if resume { "--resume" } else { "--run" }, "one"]);
+        command.arg("--plugins").arg(steps());
         command.args(["--claim", "data=data", "--steps-volume=false"]).args(args);
+        command
+    }
+
+    /// A new run by somebody else's kubeconfig.
+    pub(crate) fn run_by(&self, kubeconfig: &Path) -> Command {
+        let mut command = self.command_by(kubeconfig, &["run", "--run", "one", "--claim", "data=data"]);
+        command.arg("--plugins").arg(steps()).arg("--steps-volume=false");
         command
     }
 
@@ -117,6 +128,14 @@ impl<'c> Place<'c> {
     /// Starts a run that tells a person.
     pub(crate) fn start_plainly(&self, args: &[&str]) -> Host {
         Host::new(self.run(false, args))
+    }
+
+    /// Begins the run, or goes on with it: what a machine does that starts the same command again and again.
+    pub(crate) fn go_on(&self) -> Host {
+        let mut command =
+            self.command(&["run", "--resume-if-started", "--run", "one", "--preflight", "skip"]);
+        command.arg("--plugins").arg(steps()).args(["--claim", "data=data", "--steps-volume=false"]);
+        Host::new(command)
     }
 
     /// Goes on with the run.
@@ -151,7 +170,8 @@ impl<'c> Place<'c> {
 
     /// Writes that a pod's one container is in this state.
     pub(crate) async fn container(&self, pod: &str, phase: &str, status: Value) {
-        let mut all = json!({"name": "pytorch", "image": "steps:1", "imageID": "", "ready": false, "restartCount": 0});
+        let mut all =
+            json!({"name": "pytorch", "image": "steps:1", "imageID": "", "ready": false, "restartCount": 0});
         all.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
         self.kubelet.status(pod, json!({"phase": phase, "containerStatuses": [all]})).await.unwrap();
     }
@@ -160,7 +180,8 @@ impl<'c> Place<'c> {
     pub(crate) fn end_well_from(&self, step: u8) -> Background {
         let (pods, kubelet): (Api<Pod>, _) = (self.api(), self.kubelet.clone());
         Background(tokio::spawn(async move {
-            let mut events = std::pin::pin!(watcher(pods, watcher::Config::default()).default_backoff().applied_objects());
+            let mut events =
+                std::pin::pin!(watcher(pods, watcher::Config::default()).default_backoff().applied_objects());
             while let Some(event) = events.next().await {
                 let Ok(pod) = event else { continue };
                 let name = pod.metadata.name.unwrap();
@@ -236,12 +257,6 @@ impl<'c> Place<'c> {
     pub(crate) fn golden(&self, name: &str, ended: &Ended) {
         golden(&format!("real/{name}.txt"), &told(&ended.stderr, self.namespace.name()));
     }
-
-    /// The record's ConfigMap, whose going takes the run's objects along.
-    #[allow(dead_code, clippy::allow_attributes, reason = "used by some modules only")]
-    pub(crate) fn config_maps(&self) -> Api<ConfigMap> {
-        self.api()
-    }
 }
 
 /// Waits for an object that satisfies a predicate, by watching.
@@ -287,10 +302,6 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    pub(crate) fn events(&self) -> Vec<Value> {
-        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
     #[track_caller]
     pub(crate) fn expect(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, code, "{}\n{}", self.stdout, self.stderr);
@@ -394,7 +405,9 @@ fn without_suffixes(text: &str) -> String {
     for part in parts {
         out.push_str("one-step-");
         let random = part.get(2..2 + LENGTH).filter(|suffix| {
-            part.as_bytes()[1] == b'-' && suffix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            let ends = part.as_bytes().get(2 + LENGTH).is_none_or(|b| !b.is_ascii_alphanumeric());
+            ends && part.as_bytes()[1] == b'-'
+                && suffix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         });
         match random {
             Some(_) => out.push_str(&format!("{}xxxxx{}", &part[..2], &part[2 + LENGTH..])),

@@ -9,7 +9,9 @@
 mod common;
 mod kit;
 
+mod faults;
 mod jobs;
 mod objects;
 mod pending;
+mod proxy;
 mod pytorch;

@@ -17,7 +17,8 @@ fn job_of_somebody() -> Job {
 
 async fn delete(place: &Place<'_>) {
     let jobs: Api<Job> = place.api();
-    let params = DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..Default::default() };
+    let params =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..Default::default() };
     jobs.delete("one-step-1", &params).await.unwrap();
 }
 
@@ -73,7 +74,8 @@ async fn b12_an_object_that_goes_because_it_is_done_is_a_success() {
     host.stage("stage-succeeded", 1).await;
     host.stage("stage-started", 2).await;
     let jobs: Api<Job> = place.api();
-    let gone = kube::runtime::wait::await_condition(jobs, "one-step-1", kube::runtime::conditions::is_deleted(""));
+    let gone =
+        kube::runtime::wait::await_condition(jobs, "one-step-1", kube::runtime::conditions::is_deleted(""));
     tokio::time::timeout(crate::kit::PATIENCE, gone).await.unwrap().unwrap();
     host.interrupt().await.expect(130, &[]);
 }

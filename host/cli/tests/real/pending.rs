@@ -38,7 +38,8 @@ async fn b12_a_container_that_cannot_be_configured() {
 #[tokio::test]
 async fn b12_a_pod_that_no_node_takes() {
     let place = Place::shared("unschedulable").await;
-    let message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are available.";
+    let message =
+        "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are available.";
     let condition =
         json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message});
     let status = json!({"phase": "Pending", "conditions": [condition]});
@@ -51,7 +52,8 @@ async fn b12_a_quota_that_is_used_up() {
     let quotas: kube::Api<k8s_openapi::api::core::v1::ResourceQuota> = place.api();
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
     quotas.create(&PostParams::default(), &crate::kit::object(quota)).await.unwrap();
-    crate::kit::seen(quotas, "none", "counted", |q| q.status.as_ref().is_some_and(|s| s.hard.is_some())).await;
+    crate::kit::seen(quotas, "none", "counted", |q| q.status.as_ref().is_some_and(|s| s.hard.is_some()))
+        .await;
     // The preflight says it at once, and creates nothing.
     place.start(&[]).end().await.expect(4, &["quota"]);
     assert!(place.left().await.is_empty());

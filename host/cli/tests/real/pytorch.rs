@@ -34,6 +34,12 @@ async fn a_restarting_job_is_waited_for_until_it_succeeds() {
     place.kubelet.failed(PODS[1], 1, "Error").await.unwrap();
     condition(&place, "Restarting", "True").await;
     host.event("pending", |e| e["why"].as_str().unwrap().contains("restarting")).await;
+    // The operator replaces the pod that failed.
+    let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = place.api();
+    seen(pods, PODS[1], "a new one", |pod| {
+        pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Pending"))
+    })
+    .await;
     for pod in PODS {
         place.kubelet.running(pod).await.unwrap();
     }
@@ -113,7 +119,10 @@ async fn a_job_that_crashes_and_crashes_while_it_is_said_to_run() {
         place.container(PODS[0], "Running", status).await;
     }
     let ended = host.end().await;
-    ended.expect(5, &["step-1: trouble: ", "was restarted", "FileNotFoundError", "that has lasted for 3 seconds"]);
+    ended.expect(
+        5,
+        &["step-1: trouble: ", "was restarted", "FileNotFoundError", "that has lasted for 3 seconds"],
+    );
     assert!(!ended.stderr.contains("the trouble is over"), "{}", ended.stderr);
     place.golden("pytorch-crash-loop", &ended);
     place.check_failed("PyTorchJob").await;
@@ -140,7 +149,9 @@ async fn a_job_that_nobody_looks_at_stays_pending_and_says_so() {
     let mut host = place.start(&ONE_WORKER);
     let pending = host.stage("pending", 1).await;
     assert_eq!(pending["why"], "the training operator has not looked at it yet");
-    host.interrupt().await.expect(130, &["--resume one"]);
+    let ended = host.interrupt().await;
+    ended.expect(130, &[]);
+    assert!(ended.stdout.contains("--resume one"), "{}", ended.stdout);
     assert_eq!(place.left().await, place.leftovers(&["PyTorchJob/one-step-1"]));
 }
 
