@@ -222,6 +222,8 @@ impl EngineError {
             | Self::TakenOver { .. } => Exit::Conflict,
             Self::StageFailed(_) => Exit::StageFailed,
             Self::Record { .. } => Exit::Cluster(ExitClass::Protocol),
+            // The run is in the way, not the cluster.
+            Self::Cluster(ClusterError::Held { .. } | ClusterError::RecordChanged { .. }) => Exit::Conflict,
             Self::Cluster(source) => Exit::Cluster(source.exit_class()),
             Self::Apply { source, .. } => Exit::Cluster(source.exit_class()),
         }

@@ -8,10 +8,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod kit;
+mod leases;
 
 mod faults;
 mod jobs;
 mod objects;
 mod pending;
+mod permissions;
 mod proxy;
 mod pytorch;
