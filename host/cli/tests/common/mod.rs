@@ -1,6 +1,7 @@
 //! The built program, away from the developer's own settings, and the components of the checkout.
 
-#![expect(dead_code, reason = "each test program uses a part of it")]
+#![expect(clippy::allow_attributes, reason = "one test program uses all of it")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -76,10 +76,6 @@ impl<'c> Place<'c> {
         Self { kubeconfig, ..self }
     }
 
-    pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.kubeconfig.clone()
-    }
-
     pub(crate) fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
@@ -128,14 +124,6 @@ impl<'c> Place<'c> {
     /// Starts a run that tells a person.
     pub(crate) fn start_plainly(&self, args: &[&str]) -> Host {
         Host::new(self.run(false, args))
-    }
-
-    /// Begins the run, or goes on with it: what a machine does that starts the same command again and again.
-    pub(crate) fn go_on(&self) -> Host {
-        let mut command =
-            self.command(&["run", "--resume-if-started", "--run", "one", "--preflight", "skip"]);
-        command.arg("--plugins").arg(steps()).args(["--claim", "data=data", "--steps-volume=false"]);
-        Host::new(command)
     }
 
     /// Goes on with the run.

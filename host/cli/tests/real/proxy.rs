@@ -24,8 +24,6 @@ pub(crate) enum Action {
     Refuse(u16, &'static str, Option<u64>),
     /// The connection goes without an answer.
     Cut,
-    /// It is told that the request came, which then waits for ever; the server never sees it.
-    StopBefore,
     /// The server has done it; it is told so, and whoever asked is not.
     StopAfter,
 }
@@ -93,10 +91,6 @@ async fn answer(
     match action {
         Action::Cut => return Err("cut".into()),
         Action::Refuse(code, message, after) => return Ok(refusal(code, message, after)),
-        Action::StopBefore => {
-            let _ = stop.send(());
-            return std::future::pending().await;
-        }
         Action::Pass | Action::StopAfter => {}
     }
     let (mut parts, body) = request.into_parts();
