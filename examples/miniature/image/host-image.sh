@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes a root file system that holds one program: ilab-host, what it is linked to, and certificates to trust.
-# The fetch and upload pods run from it.
+# The fetch and upload pods run from it; with a folder of stage components, which it then has under /plugins, the host itself too.
 #
-#   image/host-image.sh PATH/TO/ilab-host OUTPUT_FOLDER
+#   image/host-image.sh PATH/TO/ilab-host OUTPUT_FOLDER [PLUGINS]
 #
 # The folder appears whole or not at all; an older one in its place is replaced. Needs no root.
 set -euo pipefail
@@ -11,10 +11,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$here/lib.sh"
 
-(($# == 2)) || die "usage: image/host-image.sh PATH/TO/ilab-host OUTPUT_FOLDER"
-program=$1 output=$2
-[[ -f $program && -x $program ]] || die "not a program: $program" "try: make build"
+(($# == 2 || $# == 3)) || die "usage: image/host-image.sh PATH/TO/ilab-host OUTPUT_FOLDER [PLUGINS]"
+program=$1 output=$2 plugins=${3:-}
+[[ -f $program && -x $program ]] || die "not a program: $program" "try: make host"
 certificates=/etc/ssl/certs/ca-certificates.crt
+[[ -z $plugins ]] || compgen -G "$plugins/*.wasm" >/dev/null || die "no stage components (*.wasm) in $plugins" "try: make plugins"
 need_packages ldd=libc-bin "$certificates=ca-certificates"
 
 mkdir -p "$(dirname "$output")"
@@ -31,6 +32,7 @@ chmod 1777 "$work/tmp" "$work/var/tmp"
 ln -s usr/bin "$work/bin"
 
 install -m 0755 "$program" "$work/usr/bin/ilab-host"
+[[ -z $plugins ]] || install -D -m 0644 -t "$work/plugins" "$plugins"/*.wasm
 # Every library at the path the loader will look for it; a static program has none.
 if ! libraries=$(ldd "$program" 2>&1); then
   [[ $libraries == *"not a dynamic executable"* || $libraries == *"statically linked"* ]] || die "ldd: $libraries"
