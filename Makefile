@@ -28,8 +28,12 @@ demo: plugins ## Run the whole workflow on this machine, with the miniature
 	examples/miniature/demo
 
 .PHONY: test
-test: setup ## Run every test there is
+test: setup ## Run every test but e2e
 	tests/run
+
+.PHONY: e2e
+e2e: setup ## The whole workflow on a real node with the real training operator, compared with the demo; as root
+	tests/e2e
 
 .PHONY: cluster
 cluster: setup ## Start a real Kubernetes with the training operator, to try things on; as root with pods that run

@@ -3,35 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["sdg-data-fetch", "train-phase-1", "train-phase-2", "mt-bench", "final-eval", "upload-trained-model"]
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs the demo once and gives the folder with its result."""
-    result = tmp_path_factory.mktemp("demo")
-    log = result / "log"
-    with log.open("wb") as out:
-        done = subprocess.run(
-            [ROOT / "examples/miniature/demo", "under-test"],
-            env=os.environ | {"ILAB_DEMO_RESULT": str(result)},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            timeout=1200,
-            check=False,
-        )
-    assert done.returncode == 0, log.read_text(errors="replace")[-8000:]
-    return result
 
 
 @pytest.fixture(scope="module")
