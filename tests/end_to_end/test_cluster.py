@@ -207,7 +207,7 @@ def test_the_node_makes_the_same_record_as_this_machine(outside: Record, demo: P
 
 
 def test_the_training_is_one_master_and_two_workers(outside: Record, cluster: Cluster) -> None:
-    kinds = {each["kind"] for each in outside["train-phase-1"]["objects"]}
+    kinds = {each["ref"]["kind"] for each in outside["train-phase-1"]["objects"]}
     assert "PyTorchJob" in kinds
     for stage in ("train-phase-1", "train-phase-2"):
         job = json.loads(cluster.kube("get", "pytorchjob", f"{RUN}-{stage}", "-o", "json"))
