@@ -27,45 +27,6 @@ async fn all_run(place: &Place<'_>) {
 }
 
 #[tokio::test]
-async fn a_restarting_job_is_waited_for_until_it_succeeds() {
-    let place = Place::with_operator("restarting").await;
-    let mut host = place.start(&[&ONE_WORKER[..], &["--set", "step-1.backoff-limit=3"]].concat());
-    all_run(&place).await;
-    place.kubelet.failed(PODS[1], 1, "Error").await.unwrap();
-    condition(&place, "Restarting", "True").await;
-    host.event("pending", |e| e["why"].as_str().unwrap().contains("restarting")).await;
-    // The operator replaces the pod that failed.
-    let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = place.api();
-    seen(pods, PODS[1], "a new one", |pod| {
-        pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Pending"))
-    })
-    .await;
-    for pod in PODS {
-        place.kubelet.running(pod).await.unwrap();
-    }
-    condition(&place, "Running", "True").await;
-    for pod in PODS {
-        place.kubelet.succeeded(pod).await.unwrap();
-    }
-    host.stage("stage-succeeded", 1).await;
-}
-
-#[tokio::test]
-async fn a_job_that_restarts_too_often_fails() {
-    let place = Place::with_operator("failed").await;
-    let host = place.start_plainly(&ONE_WORKER);
-    all_run(&place).await;
-    condition(&place, "Running", "True").await;
-    let died = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "RuntimeError: NCCL\n"}});
-    let status = json!({"restartCount": 1, "lastState": died, "state": {"running": {}}});
-    place.container(PODS[1], "Running", status).await;
-    let ended = host.end().await;
-    ended.expect(5, &["one-step-1"]);
-    place.golden("pytorch-failed", &ended);
-    place.check_failed("PyTorchJob").await;
-}
-
-#[tokio::test]
 async fn b11_a_suspended_job_waits_and_goes_on_when_it_is_resumed() {
     let place = Place::with_operator("halted").await;
     let mut host = place.start(&ONE_WORKER);
