@@ -2,6 +2,7 @@
 
 use crate::exit;
 use ilab_cluster::ClusterError;
+use ilab_core::names::InvalidName;
 use ilab_core::text::chain;
 use ilab_objects::ObjectsError;
 use ilab_wasm::{CallError, LoadError};
@@ -61,6 +62,13 @@ impl CliError {
         let hint = hint.into();
         self.hint = (!hint.is_empty()).then_some(hint);
         self
+    }
+}
+
+/// A name on the command line.
+impl From<InvalidName> for CliError {
+    fn from(error: InvalidName) -> Self {
+        Self::from_error(exit::USAGE, &error)
     }
 }
 

@@ -34,13 +34,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// The pipeline is loaded before the line is parsed, because it brings flags of `run`.
 struct Prepared {
+    /// The verb, where it is one that takes stages.
+    verb: Option<String>,
     loaded: Option<Result<load::Loaded, CliError>>,
     flags: StageFlags,
 }
 
 fn prepare(args: &[OsString]) -> Result<Prepared, CliError> {
-    let Some(paths) = plugins_of(args) else {
-        return Ok(Prepared { loaded: None, flags: StageFlags::default() });
+    let Some((verb, paths)) = plugins_of(args) else {
+        return Ok(Prepared { verb: None, loaded: None, flags: StageFlags::default() });
     };
     let paths = if paths.is_empty() { vec![PathBuf::from("plugins")] } else { paths };
     let loaded = load::host().and_then(|host| load::load(&host, &paths));
@@ -48,12 +50,12 @@ fn prepare(args: &[OsString]) -> Result<Prepared, CliError> {
         Ok(loaded) => StageFlags::of(&loaded.pipeline).map_err(|e| load::graph_error(&e))?,
         Err(_) => StageFlags::default(),
     };
-    Ok(Prepared { loaded: Some(loaded), flags })
+    Ok(Prepared { verb: Some(verb), loaded: Some(loaded), flags })
 }
 
 fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
-    let Prepared { loaded, flags } = prepare(&args)?;
-    let matches = match command(&flags).try_get_matches_from(&args) {
+    let Prepared { verb, loaded, flags } = prepare(&args)?;
+    let matches = match command(&flags, verb.as_deref()).try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) => {
             // Help is help, also without stages. A flag that is unknown because its stage could not be loaded is not
@@ -86,7 +88,7 @@ fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
         }
         Verb::Show(args) => {
             let (loaded, matches) = of_run(loaded, &matches, "show")?;
-            let whole = command(&flags);
+            let whole = command(&flags, Some("show"));
             let show = whole.find_subcommand("show").ok_or_else(|| CliError::usage("no options for show"))?;
             verbs::show::run(&args, &loaded, &flags, matches, show)
         }
@@ -98,7 +100,7 @@ fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
         Verb::Data(verb) => block_on(verbs::data::run(*verb)),
         Verb::Local(verb) => block_on(verbs::local::run(verb)),
         Verb::Completion { shell } => {
-            clap_complete::generate(shell, &mut command(&flags), "ilab-host", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut command(&flags, None), "ilab-host", &mut std::io::stdout());
             Ok(())
         }
         Verb::Version { output } => verbs::version::run(output.output),

@@ -128,13 +128,12 @@ impl Check<'_> {
         for credential in &descriptor.credentials {
             let at = format!("credentials[{}]", escaped(&credential.name, 40));
             self.kebab(&at, &credential.name);
-            let keys = || credential.keys();
-            if keys().count() > MAX_ENTRIES {
+            if credential.keys().count() > MAX_ENTRIES {
                 self.refuse(&at, format!("more than {MAX_ENTRIES} keys"));
                 continue;
             }
-            self.unique(&format!("{at}.keys"), keys().map(String::as_str));
-            for key in keys() {
+            self.unique(&format!("{at}.keys"), credential.keys().map(String::as_str));
+            for key in credential.keys() {
                 let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
                 if key.is_empty() || key.len() > 253 || !key.chars().all(valid) {
                     self.refuse(&at, format!("{} cannot be the key of a Secret", quoted(key, 60)));

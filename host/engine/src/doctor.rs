@@ -2,12 +2,11 @@
 
 use crate::error::EngineError;
 use crate::keeper::parse;
-use crate::planning::plan_all;
+use crate::planning::plan_aside;
 use crate::preflight::{self, Finding};
 use crate::request::{Preflight, RunRequest, Stages};
 use crate::resume::{self, Step};
 use ilab_cluster::{Class, Cluster, ClusterError, RecordStore, StoredRecord};
-use ilab_core::graph::Pipeline;
 use ilab_core::names::StageName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,12 +25,7 @@ pub async fn doctor(
     cluster.namespace().clone_into(&mut request.namespace);
     request.options.preflight = Preflight::Enforce;
     let request = Arc::new(request);
-    let asked = Arc::clone(&request);
-    let planned = tokio::task::spawn_blocking(move || plan_all(&asked, &*stages))
-        .await
-        .map_err(|source| EngineError::Task { what: "planning".to_owned(), source })??;
-    let pipeline =
-        Pipeline::new(request.offers.clone()).map_err(|error| EngineError::Graph(Box::new(error)))?;
+    let (pipeline, planned) = plan_aside(&request, &stages).await?;
     let mut findings = match cluster.version().await {
         Ok(version) => vec![preflight::version(&version)],
         Err(error) => return Ok(vec![unreachable(&error)]),

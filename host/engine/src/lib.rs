@@ -31,7 +31,7 @@ pub use doctor::doctor;
 pub use error::{EngineError, Exit};
 pub use event::{Event, StageFailure};
 pub use planning::{PlannedStage, plan_all};
-pub use preflight::{Finding, Severity, asks};
+pub use preflight::{Finding, Severity, ask_for, asks};
 pub use rehearse::{Rehearsed, rehearse};
 pub use request::{ClaimOptions, CredentialSource, Preflight, Resume, RunOptions, RunRequest, Stages};
 pub use runner::{Outcome, Runner};

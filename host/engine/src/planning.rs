@@ -12,6 +12,7 @@ use ilab_core::plan::check_plan;
 use ilab_core::verdict::Predicates;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A stage, rendered, checked and guarded.
 #[derive(Debug, Clone)]
@@ -33,9 +34,26 @@ pub struct PlannedStage {
 /// [`EngineError::Refused`] with everything that the guard refuses, in all stages;
 /// [`EngineError::Unready`] with all credentials that are missing; else the first stage that cannot be rendered.
 pub fn plan_all(request: &RunRequest, stages: &dyn Stages) -> Result<Vec<PlannedStage>, EngineError> {
-    let pipeline =
-        Pipeline::new(request.offers.clone()).map_err(|error| EngineError::Graph(Box::new(error)))?;
-    plan_known(request, &pipeline, stages, &Outputs::new(), None)
+    plan_known(request, &pipeline_of(request)?, stages, &Outputs::new(), None)
+}
+
+/// As [`plan_all`], where it does not keep the runtime's threads from other work; with the pipeline that it made.
+pub(crate) async fn plan_aside(
+    request: &Arc<RunRequest>,
+    stages: &Arc<dyn Stages>,
+) -> Result<(Pipeline, Vec<PlannedStage>), EngineError> {
+    let (request, stages) = (Arc::clone(request), Arc::clone(stages));
+    let planned = tokio::task::spawn_blocking(move || {
+        let pipeline = pipeline_of(&request)?;
+        let planned = plan_known(&request, &pipeline, &*stages, &Outputs::new(), None)?;
+        Ok((pipeline, planned))
+    });
+    planned.await.map_err(|source| EngineError::Task { what: "planning".to_owned(), source })?
+}
+
+/// The graph of everything that was offered.
+pub(crate) fn pipeline_of(request: &RunRequest) -> Result<Pipeline, EngineError> {
+    Pipeline::new(request.offers.clone()).map_err(|error| EngineError::Graph(Box::new(error)))
 }
 
 /// As [`plan_all`], with what is known of earlier stages and of the cluster's Secrets.

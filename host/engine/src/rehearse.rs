@@ -2,11 +2,10 @@
 
 use crate::bindings;
 use crate::error::EngineError;
-use crate::planning::plan_all;
+use crate::planning::plan_aside;
 use crate::request::{RunRequest, Stages};
 use ilab_cluster::{ApplyOptions, Cluster, ClusterError, DryRun};
 use ilab_core::contract::ObjectRef;
-use ilab_core::graph::Pipeline;
 use ilab_core::names::StageName;
 use ilab_core::record::manifest_hash;
 use serde_json::Value;
@@ -37,12 +36,7 @@ pub async fn rehearse(
 ) -> Result<Vec<Rehearsed>, EngineError> {
     cluster.namespace().clone_into(&mut request.namespace);
     let request = Arc::new(request);
-    let asked = Arc::clone(&request);
-    let planned = tokio::task::spawn_blocking(move || plan_all(&asked, &*stages))
-        .await
-        .map_err(|source| EngineError::Task { what: "planning".to_owned(), source })??;
-    let pipeline =
-        Pipeline::new(request.offers.clone()).map_err(|error| EngineError::Graph(Box::new(error)))?;
+    let (pipeline, planned) = plan_aside(&request, &stages).await?;
     let mut all = Vec::new();
     for (volume, size) in bindings::volumes(&request, &pipeline, true)? {
         if !request.claims.existing.contains_key(&volume) {

@@ -6,7 +6,7 @@ use crate::error::EngineError;
 use crate::event::Event;
 use crate::inputs;
 use crate::keeper::{Keeper, outputs, parse, print};
-use crate::planning::{self, PlannedStage, plan_all};
+use crate::planning::{self, PlannedStage};
 use crate::preflight::{self, Bound, Severity};
 use crate::pump::{self, Say};
 use crate::request::{Preflight, Resume, RunRequest, Stages};
@@ -155,12 +155,7 @@ async fn set_up(
     say: Say,
 ) -> Result<Drive, EngineError> {
     // A wrong parameter is told without a cluster, and before a cluster is waited for.
-    let (first_request, first_stages) = (Arc::clone(&request), Arc::clone(&stages));
-    let first = tokio::task::spawn_blocking(move || plan_all(&first_request, &*first_stages))
-        .await
-        .map_err(|source| EngineError::Task { what: "planning".to_owned(), source })??;
-    let pipeline =
-        Pipeline::new(request.offers.clone()).map_err(|error| EngineError::Graph(Box::new(error)))?;
+    let (pipeline, first) = planning::plan_aside(&request, &stages).await?;
     let version = preflight::version(&cluster.version().await?);
     let store = RecordStore::new(cluster.clone());
     let mut stored = store.load(&request.run).await?;

@@ -18,7 +18,7 @@ const SERVICES: &str = "10.96.0.0/16";
 
 #[derive(Debug)]
 pub(crate) struct ControlPlane {
-    pub(crate) authority: Authority,
+    authority: Authority,
     address: IpAddr,
     port: u16,
     kubeconfig: PathBuf,
@@ -81,6 +81,12 @@ impl ControlPlane {
 
     pub(crate) fn server(&self) -> String {
         format!("https://{}:{}", self.address, self.port)
+    }
+
+    /// The text of a kubeconfig for somebody, with a certificate that says who it is.
+    pub(crate) fn kubeconfig_of(&self, user: &str, group: Option<&str>) -> Result<String, ClusterError> {
+        let client = self.authority.client(user, group)?;
+        Ok(kubeconfig::with_certificate(&self.server(), &self.authority, &client))
     }
 
     pub(crate) fn programs(&self) -> &Programs {

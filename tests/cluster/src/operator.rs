@@ -8,7 +8,7 @@ use crate::apply::{apply, read};
 use crate::cluster::Cluster;
 use crate::control_plane::ControlPlane;
 use crate::supervisor::{Process, Supervisor};
-use crate::{ClusterError, Identity, kubeconfig, wait};
+use crate::{ClusterError, Identity, wait};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::runtime::conditions;
@@ -104,11 +104,7 @@ async fn start(
     fs::create_dir_all(&certificates).map_err(ClusterError::io("the folder for certificates"))?;
 
     let user = Identity::service_account(NAMESPACE, NAME).username();
-    let content = kubeconfig::with_certificate(
-        &plane.server(),
-        &plane.authority,
-        &plane.authority.client(&user, Some("system:serviceaccounts"))?,
-    );
+    let content = plane.kubeconfig_of(&user, Some("system:serviceaccounts"))?;
     let kubeconfig = supervisor.write("training-operator.kubeconfig", content)?;
     let template = supervisor.write("init-container.yaml", INIT_CONTAINER)?;
     let program = plane.programs().path(NAME);

@@ -3,7 +3,7 @@
 #[expect(dead_code, reason = "a part of it is for other test programs")]
 mod kit;
 
-use ilab_test_cluster::{Cluster, ClusterError, Identity, PlayedKubelet};
+use ilab_test_cluster::{Cluster, ClusterError, Identity, PATIENCE, PlayedKubelet, seen};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -51,7 +51,7 @@ async fn the_job_controller_believes_the_played_kubelet() {
         let pod = kit::pods(pods.clone(), &format!("job-name={name}"), 1).await.remove(0);
         let pod = pod.metadata.name.unwrap();
         kubelet.running(&pod).await.unwrap();
-        kit::object(jobs.clone(), name, "one active pod that is ready", |job| {
+        seen(jobs.clone(), name, "one active pod that is ready", |job| {
             job.status.as_ref().is_some_and(|status| status.ready == Some(1))
         })
         .await;
@@ -62,7 +62,7 @@ async fn the_job_controller_believes_the_played_kubelet() {
             kubelet.failed(&pod, 137, "OOMKilled").await.unwrap();
             "Failed"
         };
-        kit::object(jobs.clone(), name, condition, |job| has_condition(job, condition)).await;
+        seen(jobs.clone(), name, condition, |job| has_condition(job, condition)).await;
     }
 }
 
@@ -101,7 +101,7 @@ async fn others_have_the_rights_that_they_were_given() {
         // RBAC's own watch brings the new role within moments.
         let begun = std::time::Instant::now();
         while let Err(error) = pods.list(&ListParams::default()).await {
-            assert!(begun.elapsed() < kit::PATIENCE, "{identity:?}: {error}");
+            assert!(begun.elapsed() < PATIENCE, "{identity:?}: {error}");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         assert_eq!(code(pods.create(&PostParams::default(), &Pod::default())).await, 403, "{identity:?}");
@@ -145,7 +145,7 @@ async fn a_killed_api_server_comes_back_with_everything_but_its_history() {
     let next = ListParams::default().limit(1).continue_token(&token);
     assert_eq!(code(maps.list(&next)).await, 410);
     let mut events = Box::pin(maps.watch(&WatchParams::default(), &old).await.unwrap());
-    let event = tokio::time::timeout(kit::PATIENCE, futures::StreamExt::next(&mut events)).await.unwrap();
+    let event = tokio::time::timeout(PATIENCE, futures::StreamExt::next(&mut events)).await.unwrap();
     match event {
         Some(Ok(WatchEvent::Error(status))) => assert_eq!(status.code, 410),
         other => panic!("not expired: {other:?}"),

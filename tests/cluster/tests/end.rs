@@ -4,10 +4,7 @@
 mod kit;
 
 use ilab_test_cluster::Cluster;
-use serde_json::Value;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 #[tokio::test]
 async fn a_drop_leaves_nothing() {
@@ -32,28 +29,9 @@ async fn a_panic_leaves_nothing() {
     kit::gone(&ids, &folder).await;
 }
 
-/// A process of its own that has a cluster.
-fn start() -> (Child, Vec<u32>, PathBuf) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ilab-test-cluster"))
-        // Its end would end the cluster in good order.
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let told: Value = serde_json::from_str(&line).unwrap();
-    let ids = told["processes"].as_array().unwrap().iter();
-    let ids: Vec<u32> = ids.map(|id| u32::try_from(id.as_u64().unwrap()).unwrap()).collect();
-    assert!(ids.iter().all(|&id| kit::lives(id)));
-    let folder = PathBuf::from(told["folder"].as_str().unwrap());
-    assert!(folder.exists());
-    (child, ids, folder)
-}
-
 #[tokio::test]
 async fn sigkill_leaves_nothing() {
-    let (mut child, ids, folder) = start();
+    let (mut child, ids, folder) = kit::start(&[]);
     child.kill().unwrap();
     child.wait().unwrap();
     kit::gone(&ids, &folder).await;
@@ -61,7 +39,7 @@ async fn sigkill_leaves_nothing() {
 
 #[tokio::test]
 async fn ctrl_c_leaves_nothing() {
-    let (mut child, ids, folder) = start();
+    let (mut child, ids, folder) = kit::start(&[]);
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     assert!(child.wait().unwrap().success());

@@ -2,7 +2,7 @@
 
 mod kit;
 
-use ilab_test_cluster::{Cluster, PROBE_IMAGE, STORAGE_CLASS};
+use ilab_test_cluster::{Cluster, PROBE_IMAGE, STORAGE_CLASS, seen};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::api::{DynamicObject, LogParams, PostParams};
@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
@@ -49,7 +49,7 @@ async fn run(client: &Client, namespace: &str, job: Job) -> String {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let name = job.metadata.name.clone().unwrap();
     jobs.create(&PostParams::default(), &job).await.unwrap();
-    let ended = kit::object(jobs, &name, "the end", |job| {
+    let ended = seen(jobs, &name, "the end", |job| {
         let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
         conditions.into_iter().any(|one| ["Complete", "Failed"].contains(&one.type_.as_str()))
     })
@@ -92,7 +92,7 @@ async fn pods_find_one_another_and_the_api_server() {
     });
     pods.create(&PostParams::default(), &object(pod)).await.unwrap();
     let address = |pod: &Pod| pod.status.as_ref().and_then(|status| status.pod_ip.clone());
-    let master = kit::object(pods, "master", "an address", |pod| address(pod).is_some()).await;
+    let master = seen(pods, "master", "an address", |pod| address(pod).is_some()).await;
 
     let asks = job("asks", PROBE_IMAGE, &["lookup", "master", "50"]);
     assert_eq!(run(&client, namespace.name(), asks).await.trim(), address(&master).unwrap());
@@ -172,7 +172,7 @@ async fn the_training_operator_brings_master_and_worker_together() {
         }},
     });
     jobs.create(&PostParams::default(), &object(job)).await.unwrap();
-    let ended = kit::object(jobs, "meet", "the end", |job: &DynamicObject| {
+    let ended = seen(jobs, "meet", "the end", |job: &DynamicObject| {
         let conditions = job.data["status"]["conditions"].as_array();
         conditions.into_iter().flatten().any(|one| one["type"] == "Succeeded" || one["type"] == "Failed")
     });
@@ -196,22 +196,11 @@ fn traces(folder: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn sigkill_leaves_nothing_of_a_node() {
-    use std::io::{BufRead, BufReader};
     need_node!();
     let settings = ["vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops"];
     let read = || settings.map(|name| std::fs::read_to_string(format!("/proc/sys/{name}")).unwrap());
     let before = read();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ilab-test-cluster"))
-        .arg("--node")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let told: Value = serde_json::from_str(&line).unwrap();
-    let mut ids: Vec<u32> = object(told["processes"].clone());
-    let folder = PathBuf::from(told["folder"].as_str().unwrap());
+    let (mut child, mut ids, folder) = kit::start(&["--node"]);
     let name = folder.file_name().unwrap().to_str().unwrap();
 
     // A container that does not go by itself.
@@ -222,7 +211,7 @@ async fn sigkill_leaves_nothing_of_a_node() {
         "spec": {"containers": [{"name": "main", "image": PROBE_IMAGE, "args": ["wait"]}]},
     });
     pods.create(&PostParams::default(), &object(pod)).await.unwrap();
-    kit::object(pods, "stays", "running", |pod| {
+    seen(pods, "stays", "running", |pod| {
         pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"))
     })
     .await;

@@ -3,7 +3,7 @@
 #[expect(dead_code, reason = "a part of it is for other test programs")]
 mod kit;
 
-use ilab_test_cluster::{Cluster, PlayedKubelet};
+use ilab_test_cluster::{Cluster, PlayedKubelet, seen};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DynamicObject, PostParams};
@@ -30,7 +30,7 @@ fn pytorch_job(name: &str, container: &str) -> DynamicObject {
 }
 
 async fn condition(jobs: &Api<DynamicObject>, name: &str, kind: &str) -> Value {
-    let job = kit::object(jobs.clone(), name, kind, |job| {
+    let job = seen(jobs.clone(), name, kind, |job| {
         let conditions = job.data["status"]["conditions"].as_array();
         conditions.is_some_and(|all| all.iter().any(|one| one["type"] == kind && one["status"] == "True"))
     });

@@ -135,18 +135,20 @@ fn flag_arg(flag: &FlagInfo) -> Arg {
 /// Verbs that take what `run` takes.
 const LIKE_RUN: [&str; 3] = ["run", "show", "doctor"];
 
-/// The whole command line, with what the stages bring to `run` and its like.
-pub fn command(stages: &StageFlags) -> Command {
-    LIKE_RUN.into_iter().fold(Cli::command(), |cli, verb| {
+/// The whole command line, with what the stages bring to the verb that is asked for. Without one, all that are like `run`
+/// get it: to each of them it adds as many options as all stages have.
+pub fn command(stages: &StageFlags, verb: Option<&str>) -> Command {
+    let asked = LIKE_RUN.into_iter().filter(|like| verb.is_none_or(|verb| verb == *like));
+    asked.fold(Cli::command(), |cli, verb| {
         cli.mut_subcommand(verb, |verb| {
             stages.add_to(verb.subcommand_help_heading("Groups").subcommand_value_name("GROUP"))
         })
     })
 }
 
-/// The values of `--plugins` as they stand on a command line that cannot be parsed yet, because the flags it may hold
-/// come from the components that they point at. None when the verb needs no stages.
-pub fn plugins_of(args: &[OsString]) -> Option<Vec<PathBuf>> {
+/// The verb, and the values of `--plugins` as they stand on a command line that cannot be parsed yet, because the flags it
+/// may hold come from the components that they point at. None when the verb needs no stages.
+pub fn plugins_of(args: &[OsString]) -> Option<(String, Vec<PathBuf>)> {
     let mut words = args.iter().skip(1).peekable();
     let mut paths = Vec::new();
     let mut verb = None;
@@ -167,8 +169,8 @@ pub fn plugins_of(args: &[OsString]) -> Option<Vec<PathBuf>> {
     {
         paths = split(&env);
     }
-    let verb = verb?;
-    (LIKE_RUN.iter().any(|like| verb == *like) || verb == "rbac").then_some(paths)
+    let verb = verb?.into_string().ok()?;
+    (LIKE_RUN.contains(&verb.as_str()) || verb == "rbac").then_some((verb, paths))
 }
 
 fn split(text: &OsStr) -> Vec<PathBuf> {
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
 
     fn plugins(line: &str) -> Option<Vec<PathBuf>> {
-        plugins_of(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+        plugins_of(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).map(|(_, paths)| paths)
     }
 
     #[test]

@@ -8,7 +8,6 @@ use crate::{CliError, exit};
 use ilab_cluster::{Asks, Names, needs};
 use ilab_core::graph::{Offer, Selection};
 use ilab_core::names::{RunId, check_label, check_subdomain};
-use ilab_engine::CredentialSource;
 use std::collections::BTreeSet;
 
 /// Prints a ServiceAccount with what the selected groups need. Asks no cluster.
@@ -16,10 +15,9 @@ use std::collections::BTreeSet;
 /// # Errors
 /// A name that Kubernetes would not take, an unknown group, options that contradict each other.
 pub fn run(args: &RbacArgs, loaded: &Loaded) -> Result<(), CliError> {
-    let usage = |error: ilab_core::names::InvalidName| CliError::from_error(exit::USAGE, &error);
-    check_label("namespace", &args.namespace).map_err(usage)?;
-    check_subdomain("service account", &args.service_account).map_err(usage)?;
-    let run = args.run.as_ref().map(|name| RunId::new(name.as_str())).transpose().map_err(usage)?;
+    check_label("namespace", &args.namespace)?;
+    check_subdomain("service account", &args.service_account)?;
+    let run = args.run.as_ref().map(|name| RunId::new(name.as_str())).transpose()?;
     let mut offers: Vec<&Offer> = Vec::new();
     for group in &args.groups {
         let selection = Selection { group: Some(group.clone()), by: Vec::new() };
@@ -55,12 +53,9 @@ fn asks(args: &RbacArgs, run: Option<&RunId>, offers: &[&Offer]) -> Result<Asks,
             open.push(name.as_str());
             continue;
         }
-        let of_secret = offers
-            .iter()
-            .flat_map(|o| &o.descriptor.credentials)
-            .any(|c| c.name == *name && !c.config_map_keys.is_empty());
-        for source in args.credentials.sources(std::slice::from_ref(name))?.into_values() {
-            add(&mut asks, source, of_secret);
+        let sources = args.credentials.sources(std::slice::from_ref(name))?;
+        for credential in offers.iter().flat_map(|o| &o.descriptor.credentials).filter(|c| c.name == *name) {
+            sources.values().for_each(|source| ilab_engine::ask_for(&mut asks, credential, source));
         }
         let named = args.credentials.config_maps();
         for config_map in named.get(name).into_iter().flat_map(|keys| keys.values()) {
@@ -91,22 +86,4 @@ fn asks(args: &RbacArgs, run: Option<&RunId>, offers: &[&Offer]) -> Result<Asks,
         }
     }
     Ok(asks)
-}
-
-fn add(asks: &mut Asks, source: CredentialSource, may_name_config_map: bool) {
-    match source {
-        CredentialSource::Named { secret } => {
-            asks.reads_secrets.add(secret);
-            // What the Secret says is not known here.
-            if may_name_config_map {
-                asks.reads_config_maps = Names::Any;
-            }
-        }
-        CredentialSource::Literal { secret_name, config_map_name, .. } => {
-            asks.makes_secrets.add(secret_name);
-            if let Some(name) = config_map_name {
-                asks.makes_config_maps.add(name);
-            }
-        }
-    }
 }

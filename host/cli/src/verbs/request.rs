@@ -27,16 +27,15 @@ pub fn request(
             "generate the data beforehand, upload it with `ilab-host data upload`, and run `ilab-host run`",
         ));
     }
-    let usage = |error: ilab_core::names::InvalidName| CliError::from_error(exit::USAGE, &error);
     if let Some(namespace) = &args.at.namespace {
-        check_label("namespace", namespace).map_err(usage)?;
+        check_label("namespace", namespace)?;
     }
     // Empty means: no class at all, a volume that exists.
     if let Some(class) = args.storage_class.as_ref().filter(|class| !class.is_empty()) {
-        check_subdomain("StorageClass", class).map_err(usage)?;
+        check_subdomain("StorageClass", class)?;
     }
     let name = args.resume.as_ref().unwrap_or(&args.run);
-    let run = RunId::new(name.as_str()).map_err(usage)?;
+    let run = RunId::new(name.as_str())?;
     let offers: Vec<Offer> = loaded.pipeline.stages().to_vec();
     let selected: BTreeSet<StageName> = loaded
         .pipeline

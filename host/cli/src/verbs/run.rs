@@ -32,16 +32,11 @@ pub fn run(args: &RunArgs, loaded: Loaded, flags: &StageFlags, matches: &ArgMatc
         let planned = plan_all(&request, &loaded).map_err(|e| engine_error(&e))?;
         return print_plans(args.output.output, &planned);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
     // Checked again by the runner; here so that a wrong request is refused before a cluster is looked for.
     if args.resume.is_none() && matches.subcommand_name().is_none() {
         plan_all(&request, &loaded).map_err(|e| engine_error(&e))?;
     }
-    runtime.block_on(carry_out(args, loaded, request))
+    crate::block_on(carry_out(args, loaded, request))
 }
 
 async fn carry_out(args: &RunArgs, loaded: Loaded, mut request: RunRequest) -> Result<(), CliError> {

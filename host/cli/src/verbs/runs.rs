@@ -41,7 +41,7 @@ fn read(stored: &StoredRecord) -> Result<RunRecord, CliError> {
 }
 
 async fn find(cluster: &Cluster, name: &str) -> Result<StoredRecord, CliError> {
-    let run = RunId::new(name).map_err(|e| CliError::from_error(exit::USAGE, &e))?;
+    let run = RunId::new(name)?;
     RecordStore::new(cluster.clone()).load(&run).await?.ok_or_else(|| {
         CliError::new(exit::RUN_STATE, format!("there is no run {run} in namespace {}", cluster.namespace()))
             .hint("`ilab-host runs list` shows the runs of a namespace")

@@ -49,7 +49,6 @@ pub fn run(
     let request = request(&args.run, loaded, flags, matches)?;
     // What a run would refuse, the Job's run would refuse after a pod was started for it.
     ilab_engine::plan_all(&request, loaded).map_err(|e| super::run::engine_error(&e))?;
-    let usage = |error: ilab_core::names::InvalidName| CliError::from_error(exit::USAGE, &error);
     let job = &args.job;
     let Some(image) = job.image.as_deref().filter(|image| !image.is_empty()) else {
         return Err(CliError::usage("--image is missing: the image that the Job runs").hint(
@@ -59,9 +58,9 @@ pub fn run(
     if !ilab_core::guard::is_image(image) {
         return Err(CliError::usage(format!("--image {image:?} is not the name of an image")));
     }
-    check_label("Job", &job.name).map_err(usage)?;
+    check_label("Job", &job.name)?;
     let service_account = job.service_account.as_deref().unwrap_or(&job.name);
-    check_subdomain("service account", service_account).map_err(usage)?;
+    check_subdomain("service account", service_account)?;
     let values = args.run.values.as_deref().map(read_text).transpose()?;
     if let Some(text) = values.as_ref().filter(|text| text.len() > MAX_VALUES) {
         return Err(CliError::usage(format!(

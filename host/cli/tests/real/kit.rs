@@ -3,11 +3,11 @@
 use crate::common::{golden, host, steps};
 use futures::StreamExt;
 use ilab_test_cluster::{Cluster, Namespace, PlayedKubelet};
+pub(crate) use ilab_test_cluster::{PATIENCE, seen};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::watcher::watch_object;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
@@ -15,14 +15,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-
-/// Long, because the machine may be busy; nothing waits that long when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A value of a typed object.
 pub(crate) fn object<T: DeserializeOwned>(value: Value) -> T {
@@ -103,17 +99,12 @@ impl<'c> Place<'c> {
 
     /// `run`, new or resumed, not yet started.
     pub(crate) fn run(&self, resume: bool, args: &[&str]) -> Command {
-        let mut command = self.command(&["run", if resume { "--resume" } else { "--run" }, "one"]);
-        command.arg("--plugins").arg(steps());
-        command.args(["--claim", "data=data", "--steps-volume=false"]).args(args);
-        command
+        of_steps(self.command(&["run", if resume { "--resume" } else { "--run" }, "one"]), args)
     }
 
     /// A new run by somebody else's kubeconfig.
     pub(crate) fn run_by(&self, kubeconfig: &Path) -> Command {
-        let mut command = self.command_by(kubeconfig, &["run", "--run", "one", "--claim", "data=data"]);
-        command.arg("--plugins").arg(steps()).arg("--steps-volume=false");
-        command
+        of_steps(self.command_by(kubeconfig, &["run", "--run", "one"]), &[])
     }
 
     /// Starts a run that tells its events.
@@ -247,21 +238,11 @@ impl<'c> Place<'c> {
     }
 }
 
-/// Waits for an object that satisfies a predicate, by watching.
-pub(crate) async fn seen<K>(api: Api<K>, name: &str, what: &str, is: impl Fn(&K) -> bool) -> K
-where
-    K: kube::Resource + Clone + std::fmt::Debug + Send + DeserializeOwned + 'static,
-{
-    let found = async {
-        let mut events = std::pin::pin!(watch_object(api, name));
-        loop {
-            let event = events.next().await.expect("the watch goes on").expect("the watch goes on");
-            if let Some(object) = event.filter(&is) {
-                return object;
-            }
-        }
-    };
-    timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("{name}: {what}: not within {PATIENCE:?}"))
+/// A run's command with the component of the steps and the claim that is there.
+fn of_steps(mut command: Command, args: &[&str]) -> Command {
+    command.arg("--plugins").arg(steps());
+    command.args(["--claim", "data=data", "--steps-volume=false"]).args(args);
+    command
 }
 
 /// A task that ends with this.

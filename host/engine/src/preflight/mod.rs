@@ -11,7 +11,7 @@ mod workload;
 
 pub(crate) use credentials::Bound;
 pub use finding::{Finding, Severity};
-pub use permissions::asks;
+pub use permissions::{ask_for, asks};
 pub(crate) use server::version;
 
 use crate::error::EngineError;
@@ -19,6 +19,7 @@ use crate::planning::PlannedStage;
 use crate::request::{Preflight, RunRequest};
 use ilab_cluster::{Cluster, ClusterError, Owner};
 use ilab_core::graph::Pipeline;
+use serde_json::Value;
 
 /// What a look found.
 #[derive(Debug)]
@@ -79,4 +80,9 @@ fn looked<T>(
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// What an object is called, for people.
+fn name_of(object: &Value) -> &str {
+    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?")
 }

@@ -4,11 +4,11 @@ use super::finding::Finding;
 use super::looked;
 use crate::bindings;
 use crate::error::EngineError;
-use crate::planning::claim_name;
+use crate::planning::{claim_name, pipeline_of};
 use crate::request::{CredentialSource, RunRequest};
 use futures::StreamExt;
 use ilab_cluster::{Asks, Cluster, Names, Need, Purpose, needs};
-use ilab_core::contract::Kind;
+use ilab_core::contract::{Credential, Kind};
 use ilab_core::graph::Pipeline;
 use std::collections::BTreeMap;
 
@@ -21,9 +21,7 @@ const AT_ONCE: usize = 8;
 /// # Errors
 /// [`EngineError`] when the stages make no pipeline or a volume has no size.
 pub fn asks(request: &RunRequest) -> Result<Asks, EngineError> {
-    let pipeline =
-        Pipeline::new(request.offers.clone()).map_err(|error| EngineError::Graph(Box::new(error)))?;
-    asks_of(request, &pipeline, BTreeMap::new())
+    asks_of(request, &pipeline_of(request)?, BTreeMap::new())
 }
 
 pub(super) fn asks_of(
@@ -39,21 +37,8 @@ pub(super) fn asks_of(
         ..Asks::default()
     };
     for credential in selected().flat_map(|offer| &offer.descriptor.credentials) {
-        match request.credentials.get(&credential.name) {
-            None => {}
-            Some(CredentialSource::Named { secret }) => {
-                asks.reads_secrets.add(secret.clone());
-                // The Secret says which; as long as nobody has read it, it may be any.
-                if !credential.config_map_keys.is_empty() {
-                    asks.reads_config_maps = Names::Any;
-                }
-            }
-            Some(CredentialSource::Literal { secret_name, config_map_name, .. }) => {
-                asks.makes_secrets.add(secret_name.clone());
-                if let Some(name) = config_map_name {
-                    asks.makes_config_maps.add(name.clone());
-                }
-            }
+        if let Some(source) = request.credentials.get(&credential.name) {
+            ask_for(&mut asks, credential, source);
         }
     }
     for (_, keys) in request.config_maps.iter().filter(|(name, _)| {
@@ -70,6 +55,25 @@ pub(super) fn asks_of(
         }
     }
     Ok(asks)
+}
+
+/// Adds what one stage's credential will ask of the API when it comes from this source.
+pub fn ask_for(asks: &mut Asks, credential: &Credential, source: &CredentialSource) {
+    match source {
+        CredentialSource::Named { secret } => {
+            asks.reads_secrets.add(secret.clone());
+            // The Secret says which; as long as nobody has read it, it may be any.
+            if !credential.config_map_keys.is_empty() {
+                asks.reads_config_maps = Names::Any;
+            }
+        }
+        CredentialSource::Literal { secret_name, config_map_name, .. } => {
+            asks.makes_secrets.add(secret_name.clone());
+            if let Some(name) = config_map_name {
+                asks.makes_config_maps.add(name.clone());
+            }
+        }
+    }
 }
 
 /// Asks for each line whether it would be allowed.

@@ -1,8 +1,8 @@
 //! Whether the namespace's ResourceQuotas and LimitRanges let the rendered objects in.
 
 use super::finding::Finding;
-use super::looked;
-use super::workload::{Pods, Side, containers, of_container, shown};
+use super::workload::{Pods, Side, of_container, shown};
+use super::{looked, name_of};
 use crate::error::EngineError;
 use ilab_cluster::Cluster;
 use ilab_core::quantity::milli;
@@ -48,10 +48,6 @@ pub(crate) async fn check(
 
 fn amount(value: Option<&Value>) -> Option<u128> {
     value.and_then(Value::as_str).and_then(|text| milli(text).ok())
-}
-
-fn name_of(object: &Value) -> &str {
-    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?")
 }
 
 /// What the run wants of each thing that a quota can count, most of any one stage: stages may run after one another.
@@ -196,9 +192,7 @@ fn judge_ranges(ranges: &[Value], pods: &[Pods], claims: &[NewClaim]) -> Vec<Fin
                     }
                     "Container" => {
                         for p in pods {
-                            let lists = ["containers", "initContainers"];
-                            let all = lists.iter().flat_map(|list| containers(&p.spec, list));
-                            let asked = all.filter_map(|c| of_container(c, side, resource));
+                            let asked = p.containers().filter_map(|c| of_container(c, side, resource));
                             let wrong = asked.filter(|asked| too_much(*asked));
                             findings.extend(
                                 wrong.map(|asked| told(&format!("a container of {}", p.object), asked)),

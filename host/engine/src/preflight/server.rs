@@ -150,20 +150,19 @@ pub(crate) async fn queues(
             name: queue.to_owned(),
         };
         findings.push(match cluster.get(&object).await {
-            Ok(Some(_)) => Finding::ok("queue", format!("the LocalQueue {queue} is there")),
-            Ok(None) => Finding::error(
-                "queue",
-                format!("there is no LocalQueue {queue} in namespace {}", cluster.namespace()),
-                "`kubectl get localqueue` shows which there are",
-            ),
             Err(ClusterError::UnknownKind { hint, .. }) => Finding::error(
                 "queue",
                 format!("the queue {queue} is named, and the cluster has no Kueue"),
                 hint,
             ),
-            Err(error) => match looked::<()>("queue", &format!("the LocalQueue {queue}"), Err(error))? {
+            answer => match looked("queue", &format!("the LocalQueue {queue}"), answer)? {
+                Ok(Some(_)) => Finding::ok("queue", format!("the LocalQueue {queue} is there")),
+                Ok(None) => Finding::error(
+                    "queue",
+                    format!("there is no LocalQueue {queue} in namespace {}", cluster.namespace()),
+                    "`kubectl get localqueue` shows which there are",
+                ),
                 Err(skipped) => skipped,
-                Ok(()) => continue,
             },
         });
     }

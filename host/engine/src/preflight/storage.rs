@@ -1,9 +1,9 @@
 //! Whether the run's claims can be made and used: classes, access modes, claims that are there already.
 
 use super::finding::Finding;
-use super::looked;
 use super::quota::NewClaim;
 use super::workload::Pods;
+use super::{looked, name_of};
 use crate::bindings;
 use crate::error::EngineError;
 use crate::planning::claim_name;
@@ -182,10 +182,6 @@ async fn class(
         claim.class = Some(name.clone());
     }
     Ok(judge_class(&name, &found, &request.claims.access_modes))
-}
-
-fn name_of(object: &Value) -> &str {
-    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?")
 }
 
 /// The default class; the newest where several say so, as the API server takes it.

@@ -85,7 +85,7 @@ pub(crate) fn of_container(container: &Value, side: Side, resource: &str) -> Opt
     }
 }
 
-pub(crate) fn containers<'a>(spec: &'a Value, list: &str) -> &'a [Value] {
+fn containers<'a>(spec: &'a Value, list: &str) -> &'a [Value] {
     spec.get(list).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
@@ -101,19 +101,19 @@ impl Pods {
         together.max(of("initContainers").into_iter().max().unwrap_or(0))
     }
 
+    /// All containers of a pod, those too that run before the others.
+    pub(crate) fn containers(&self) -> impl Iterator<Item = &Value> {
+        ["containers", "initContainers"].into_iter().flat_map(|list| containers(&self.spec, list))
+    }
+
     /// Whether every container says something about the resource.
     pub(crate) fn says(&self, side: Side, resource: &str) -> bool {
-        ["containers", "initContainers"]
-            .iter()
-            .flat_map(|list| containers(&self.spec, list))
-            .all(|c| of_container(c, side, resource).is_some())
+        self.containers().all(|c| of_container(c, side, resource).is_some())
     }
 
     /// The extended resources (GPUs and their like) that a pod asks for.
     pub(crate) fn devices(&self) -> BTreeSet<String> {
-        let all = ["containers", "initContainers"];
-        all.iter()
-            .flat_map(|list| containers(&self.spec, list))
+        self.containers()
             .filter_map(|c| c.pointer("/resources/limits").and_then(Value::as_object))
             .flat_map(|limits| limits.keys())
             .filter(|name| name.contains('/'))

@@ -5,7 +5,7 @@ use super::place::{Place, run};
 use super::{NAME, PAUSE_IMAGE, config, volumes};
 use crate::control_plane::ControlPlane;
 use crate::supervisor::{Process, Supervisor};
-use crate::{ClusterError, PROBE_IMAGE, kubeconfig, wait};
+use crate::{ClusterError, PROBE_IMAGE, wait};
 use k8s_openapi::api::core::v1::Node as Object;
 use kube::{Api, Client};
 use std::fs;
@@ -106,7 +106,7 @@ fn start_kubelet(
 ) -> Result<Process, ClusterError> {
     let folder = supervisor.folder();
     let user = format!("system:node:{NAME}");
-    let kubeconfig = certified(plane, &user, Some("system:nodes"))?;
+    let kubeconfig = plane.kubeconfig_of(&user, Some("system:nodes"))?;
     supervisor.write("kubelet.kubeconfig", kubeconfig)?;
     // Nothing outside the cluster has a name.
     supervisor.write("resolv.conf", "")?;
@@ -118,7 +118,7 @@ fn start_kubelet(
 }
 
 fn start_scheduler(supervisor: &Supervisor, plane: &ControlPlane) -> Result<Process, ClusterError> {
-    let content = certified(plane, "system:kube-scheduler", None)?;
+    let content = plane.kubeconfig_of("system:kube-scheduler", None)?;
     let kubeconfig = supervisor.write("scheduler.kubeconfig", content)?;
     let mut command = plane.programs().command("kube-scheduler");
     command.arg("--kubeconfig").arg(kubeconfig).args(["--leader-elect=false", "--secure-port=0"]);
@@ -139,11 +139,6 @@ async fn start_core_dns(
     })
     .await?;
     Ok(process)
-}
-
-fn certified(plane: &ControlPlane, user: &str, group: Option<&str>) -> Result<String, ClusterError> {
-    let client = plane.authority.client(user, group)?;
-    Ok(kubeconfig::with_certificate(&plane.server(), &plane.authority, &client))
 }
 
 /// Ready, and without the taint that a new node has until the controller manager has seen it.

@@ -1,10 +1,10 @@
 //! What the tests of the test cluster share.
 
-use std::path::Path;
+use ilab_test_cluster::PATIENCE;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// Long, because the machine may be busy; nothing waits that long when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether a process of this id does anything.
 pub(crate) fn lives(id: u32) -> bool {
@@ -26,24 +26,23 @@ pub(crate) async fn gone(ids: &[u32], folder: &Path) {
     }
 }
 
-/// Waits for an object that satisfies a predicate, by watching.
-pub(crate) async fn object<K>(api: kube::Api<K>, name: &str, what: &str, is: impl Fn(&K) -> bool) -> K
-where
-    K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static + kube::Resource,
-{
-    use futures::StreamExt;
-    let found = async {
-        let mut events = std::pin::pin!(kube::runtime::watcher::watch_object(api, name));
-        loop {
-            match events.next().await.expect("the watch goes on").expect("the watch goes on") {
-                Some(object) if is(&object) => return object,
-                _ => {}
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, found)
-        .await
-        .unwrap_or_else(|_| panic!("{name}: {what} within {PATIENCE:?}"))
+/// A process of its own that has a cluster: the process, those of the cluster, and the cluster's folder.
+pub(crate) fn start(arguments: &[&str]) -> (Child, Vec<u32>, PathBuf) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ilab-test-cluster"))
+        .args(arguments)
+        // Its end would end the cluster in good order.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let ids: Vec<u32> = serde_json::from_value(told["processes"].clone()).unwrap();
+    assert!(ids.iter().all(|&id| lives(id)));
+    let folder = PathBuf::from(told["folder"].as_str().unwrap());
+    assert!(folder.exists());
+    (child, ids, folder)
 }
 
 /// Waits for pods with a label, by watching, and gives them in the order of their names.
