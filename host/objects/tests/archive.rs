@@ -57,8 +57,8 @@ fn unpack(bytes: &[u8]) -> Result<(usize, tempfile::TempDir), String> {
     let beside: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(beside, ["in"], "something was written outside");
     let checked = read("test.tar.gz", bytes, None);
-    if result.is_ok() {
-        assert_eq!(result.as_ref().unwrap(), checked.as_ref().unwrap(), "checking and unpacking must agree");
+    if let Ok(unpacked) = &result {
+        assert_eq!(unpacked, checked.as_ref().unwrap(), "checking and unpacking must agree");
     }
     result.map(|c| (c.files.len(), folder)).map_err(|e| e.to_string())
 }

@@ -1,6 +1,5 @@
 //! The built program, away from the developer's own settings, and the components of the checkout.
 
-#![expect(clippy::allow_attributes, reason = "one test program uses all of it")]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::{Path, PathBuf};
