@@ -219,7 +219,7 @@ impl Cluster {
         plane.start_api_server(supervisor).await
     }
 
-    /// Makes etcd forget all versions but the last. The API server goes on answering from what it has in memory; when it is
+    /// Makes etcd forget all versions that anybody has seen. The API server goes on answering from what it has in memory; when it is
     /// killed and started again too, a list or a watch that goes on from an older version is answered 410.
     ///
     /// # Errors
