@@ -40,7 +40,7 @@ cluster: setup ## Start a real Kubernetes with the training operator, to try thi
 	cargo run -q -p ilab-test-cluster -- --training-operator $(if $(filter 0,$(shell id -u)),--node)
 
 .PHONY: lint
-lint: ## Formatting and lints of Rust and Python
+lint: ## Formatting, lints, licences and bans
 	tests/lint
 
 .PHONY: fmt
