@@ -88,7 +88,7 @@ def made(script: Path, *arguments: Path) -> Path:
 def started_node(ended: contextlib.ExitStack, work: Path) -> dict[str, Any]:
     """Starts the cluster with both images; what it tells of itself."""
     image = made(MINIATURE / "image/build.sh")
-    host_image = made(MINIATURE / "image/host-image.sh", program("ILAB_HOST"), work / "image", ROOT / "plugins")
+    host_image = made(ROOT / "host/image/tree", program("ILAB_HOST"), work / "image", ROOT / "plugins")
     log = work / "cluster.log"
     images = [f"--image={HOST_IMAGE}={host_image}", f"--image=localhost/ilab-miniature:1={image}"]
     process = subprocess.Popen(
