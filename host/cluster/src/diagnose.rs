@@ -277,7 +277,6 @@ fn terminated(status: &Value, pod_failed: bool) -> Option<Trouble> {
     if code == 0 || !pod_failed {
         return None;
     }
-    let said = text(ended, "/message");
     let meaning = match code {
         126 => ", its command cannot be run",
         127 => ", its command was not found",
@@ -286,11 +285,7 @@ fn terminated(status: &Value, pod_failed: bool) -> Option<Trouble> {
         143 => ", it was told to stop (SIGTERM)",
         _ => "",
     };
-    let mut message = format!("the container {name} ended with exit code {code}{meaning}");
-    if !said.is_empty() {
-        message.push_str(": ");
-        message.push_str(said);
-    }
+    let message = format!("the container {name} ended with exit code {code}{meaning}{}", last_words(ended));
     Some(trouble(TroubleKind::Failed, Some(name), message, "read its last log lines"))
 }
 

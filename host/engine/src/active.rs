@@ -47,6 +47,8 @@ pub(crate) struct Placed {
 pub(crate) struct TargetState {
     pub(crate) object: ObjectRef,
     watched: Watched,
+    /// Whether this host has seen it, or it was there when this host came.
+    seen: bool,
     predicates: Predicates,
     pub(crate) verdict: Verdict,
     pub(crate) limit: Option<Duration>,
@@ -58,6 +60,7 @@ impl TargetState {
         Self {
             object: placed.object.clone(),
             watched: Watched { uid: Some(placed.uid.clone()) },
+            seen: placed.state.is_some(),
             predicates,
             verdict: Verdict::Pending { why: String::new() },
             limit,
@@ -85,27 +88,35 @@ impl TargetState {
         };
         let object = &self.object;
         match (self.watched.identify(now), observed) {
-            (Identity::Gone, _) => Verdict::Failed {
-                reason: format!("{object} is gone: somebody deleted it before it was done"),
-            },
+            (Identity::Gone, _) => self.gone(),
             (Identity::Recreated, Observed::Present(_)) => Verdict::Failed {
                 reason: format!(
                     "{object} is not the object that was waited for: somebody deleted it and made another"
                 ),
             },
             // Another one that came and went changes nothing, but then ours is not there either.
-            (Identity::Recreated, Observed::Absent { .. }) => Verdict::Failed {
-                reason: format!("{object} is gone: somebody deleted it before it was done"),
-            },
+            (Identity::Recreated, Observed::Absent { .. }) => self.gone(),
             (Identity::Same, Observed::Present(found)) => {
+                self.seen = true;
                 self.start_clock(found);
                 self.predicates.judge(now)
             }
             (Identity::Same, Observed::Absent { .. }) => match self.predicates.judge(now) {
-                Verdict::Pending { .. } => Verdict::Failed {
-                    reason: format!("{object} is gone: somebody deleted it before it was done"),
-                },
+                Verdict::Pending { .. } => self.gone(),
                 fell => fell,
+            },
+        }
+    }
+
+    fn gone(&self) -> Verdict {
+        let object = &self.object;
+        Verdict::Failed {
+            reason: if self.seen {
+                format!("{object} is gone: somebody deleted it before it was done")
+            } else {
+                format!(
+                    "{object} went while no host watched: somebody deleted it, or it was done and its time to live ended"
+                )
             },
         }
     }
@@ -211,6 +222,25 @@ mod tests {
             target.observe(&Observed::Absent { last: last.clone() });
             assert_eq!(target.verdict == Verdict::Succeeded, done, "{last:?}");
         }
+    }
+
+    #[test]
+    fn what_went_before_this_host_came_may_have_been_done() {
+        let gone = |target: &mut TargetState| {
+            target.observe(&Observed::Absent { last: None });
+            match &target.verdict {
+                Verdict::Failed { reason } => reason.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let mut unseen = state(None);
+        assert_eq!(
+            gone(&mut unseen),
+            "Job/x went while no host watched: somebody deleted it, or it was done and its time to live ended"
+        );
+        let mut seen = state(None);
+        seen.observe(&Observed::Present(json!({"metadata": {"uid": "u"}})));
+        assert_eq!(gone(&mut seen), "Job/x is gone: somebody deleted it before it was done");
     }
 
     #[test]
