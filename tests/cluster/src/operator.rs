@@ -8,7 +8,7 @@ use crate::apply::{apply, read};
 use crate::cluster::Cluster;
 use crate::control_plane::ControlPlane;
 use crate::supervisor::{Process, Supervisor};
-use crate::{ClusterError, Identity, wait};
+use crate::{ClusterError, Identity, tools, wait};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::runtime::conditions;
@@ -17,6 +17,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -70,6 +71,27 @@ impl Cluster {
     }
 }
 
+const KUEUE: [&str; 2] = ["localqueues", "workloads"];
+
+impl Cluster {
+    /// Installs the CRDs of Kueue's LocalQueue and Workload, without Kueue: a test plays what it says of them. A cluster of
+    /// somebody's own must have Kueue.
+    ///
+    /// # Errors
+    /// When they cannot be had, or are not established in time.
+    pub async fn install_kueue_crds(&self) -> Result<(), ClusterError> {
+        if self.parts().is_none() {
+            return Ok(());
+        }
+        let (client, folder) = (self.client().await?, tools::kueue().await?);
+        for plural in KUEUE {
+            let file = folder.join(format!("kueue.x-k8s.io_{plural}.yaml"));
+            install(&client, &file, &format!("{plural}.kueue.x-k8s.io")).await?;
+        }
+        Ok(())
+    }
+}
+
 async fn there(client: &Client) -> Result<(), ClusterError> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let what = || format!("this cluster has no {CRD}; install Kubeflow's training operator 1.9");
@@ -78,10 +100,15 @@ async fn there(client: &Client) -> Result<(), ClusterError> {
 
 async fn install_crd(client: &Client, plane: &ControlPlane) -> Result<(), ClusterError> {
     let file = plane.programs().path("kubeflow/crds/kubeflow.org_pytorchjobs.yaml");
-    apply(client, read(&file)?).await?;
+    install(client, &file, CRD).await
+}
+
+/// Applies a CRD and waits until its kind is served.
+async fn install(client: &Client, file: &Path, name: &str) -> Result<(), ClusterError> {
+    apply(client, read(file)?).await?;
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let established = await_condition(crds, CRD, conditions::is_crd_established());
-    let late = |why: String| ClusterError::unexpected(format!("the CRD {CRD}"), why);
+    let established = await_condition(crds, name, conditions::is_crd_established());
+    let late = |why: String| ClusterError::unexpected(format!("the CRD {name}"), why);
     tokio::time::timeout(ESTABLISHED, established)
         .await
         .map_err(|_| late(format!("not established within {ESTABLISHED:?}")))?

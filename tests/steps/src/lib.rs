@@ -4,6 +4,7 @@ use ilab_stage_sdk::k8s::batch::v1::Job;
 use ilab_stage_sdk::k8s::core::v1::PodSecurityContext;
 use ilab_stage_sdk::pod::{self, ContainerExt, PodSpecExt};
 use ilab_stage_sdk::pytorch::{PyTorchJob, ReplicaSpec, RunPolicy};
+use ilab_stage_sdk::settings::QUEUE_LABEL;
 use ilab_stage_sdk::{Ctx, Descriptor, Error, Parameter, Plan, Stage, export_stages, targets};
 use serde::Deserialize;
 
@@ -18,6 +19,7 @@ struct Settings {
     workers: i32,
     backoff_limit: i32,
     volume: bool,
+    queue: String,
 }
 
 /// The step of this number.
@@ -50,6 +52,9 @@ impl Stage for Step {
                     .flag("steps-volume")
                     .default(true),
             )
+            .parameter(
+                Parameter::string("queue", "Kueue's queue; empty: none").flag("steps-queue").default(""),
+            )
             .volume(VOLUME, "1Mi")
             .creates::<Job>()
             .creates::<PyTorchJob>();
@@ -81,7 +86,10 @@ impl Stage for Step {
         };
         spec.security_context = Some(user);
         if settings.workers == 0 {
-            let job = pod::job(&name, "steps", spec, settings.backoff_limit);
+            let mut job = pod::job(&name, "steps", spec, settings.backoff_limit);
+            if !settings.queue.is_empty() {
+                job.metadata.labels.get_or_insert_default().insert(QUEUE_LABEL.to_owned(), settings.queue);
+            }
             return Ok(Plan::new().apply(&job)?.wait(targets::job(&name)));
         }
         let policy = RunPolicy { backoff_limit: Some(settings.backoff_limit), ..RunPolicy::default() };
