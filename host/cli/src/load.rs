@@ -1,7 +1,7 @@
 //! From paths to a pipeline: load the components, check what they describe, build the graph.
 
 use crate::{CliError, exit, folders};
-use ilab_core::contract::{Context, Excerpt, Plan};
+use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
 use ilab_core::graph::{GraphError, Offer, Pipeline};
 use ilab_core::names::StageName;
 use ilab_core::text::chain;
@@ -11,12 +11,13 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The stages that were loaded, and the components to call for them.
 #[derive(Debug)]
 pub struct Loaded {
     /// The graph.
-    pub pipeline: Pipeline,
+    pub pipeline: Arc<Pipeline>,
     plugins: BTreeMap<StageName, Plugin>,
 }
 
@@ -45,14 +46,29 @@ pub fn load(host: &Host, paths: &[PathBuf]) -> Result<Loaded, CliError> {
     let mut offers = Vec::new();
     let mut plugins = BTreeMap::new();
     for plugin in host.load_paths(paths)? {
-        for descriptor in plugin.stages()? {
-            let file = plugin.file().display().to_string();
-            plugins.insert(descriptor.name.clone(), plugin.clone());
-            offers.push(Offer { descriptor, file, digest: plugin.digest().clone() });
+        for offer in offers_of(&plugin)? {
+            plugins.insert(offer.name().clone(), plugin.clone());
+            offers.push(offer);
         }
     }
-    let pipeline = Pipeline::new(offers).map_err(|e| graph_error(&e))?;
-    Ok(Loaded { pipeline, plugins })
+    let pipeline = Pipeline::of_valid(offers).map_err(|e| graph_error(&e))?;
+    Ok(Loaded { pipeline: Arc::new(pipeline), plugins })
+}
+
+/// What a component offers, found in order now or by this very program before.
+fn offers_of(plugin: &Plugin) -> Result<Vec<Offer>, CliError> {
+    let offer = |descriptor: &Descriptor| Offer {
+        descriptor: descriptor.clone(),
+        file: plugin.file().display().to_string(),
+        digest: plugin.digest().clone(),
+    };
+    if let Some(known) = plugin.remembered() {
+        return Ok(known.iter().map(offer).collect());
+    }
+    let offers: Vec<Offer> = plugin.descriptors()?.iter().map(offer).collect();
+    offers.iter().try_for_each(Offer::validate).map_err(|e| graph_error(&e))?;
+    plugin.remember()?;
+    Ok(offers)
 }
 
 /// A graph's fault lies with the components. What is wrong with a descriptor is said a line each.

@@ -6,7 +6,6 @@ use crate::preflight::Finding;
 use crate::request::RunRequest;
 use ilab_cluster::{ApplyOptions, Owner};
 use ilab_core::contract::ObjectRef;
-use ilab_core::graph::Pipeline;
 use ilab_core::quantity;
 use k8s_openapi::ByteString;
 use serde_json::{Map, Value, json};
@@ -51,14 +50,10 @@ pub(crate) fn manifest(kind: &str, name: &str, keys: &BTreeMap<String, Vec<u8>>)
 
 /// The size of every volume: the largest that a stage of the pipeline asks for, so that parts of a run that are
 /// called one after another agree; or what was asked for instead.
-pub(crate) fn volumes(
-    request: &RunRequest,
-    pipeline: &Pipeline,
-    selected: bool,
-) -> Result<BTreeMap<String, String>, EngineError> {
+pub(crate) fn volumes(request: &RunRequest, selected: bool) -> Result<BTreeMap<String, String>, EngineError> {
     let mut sizes: BTreeMap<String, (u64, String)> = BTreeMap::new();
     let mut used = BTreeSet::new();
-    for offer in pipeline.stages() {
+    for offer in request.pipeline.stages() {
         for volume in &offer.descriptor.volumes {
             if request.selected.contains(offer.name()) {
                 used.insert(volume.name.clone());

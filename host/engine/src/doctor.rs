@@ -25,7 +25,7 @@ pub async fn doctor(
     cluster.namespace().clone_into(&mut request.namespace);
     request.options.preflight = Preflight::Enforce;
     let request = Arc::new(request);
-    let (pipeline, planned) = plan_aside(&request, &stages).await?;
+    let planned = plan_aside(&request, &stages).await?;
     let mut findings = match cluster.version().await {
         Ok(version) => vec![preflight::version(&version)],
         Err(error) => return Ok(vec![unreachable(&error)]),
@@ -33,7 +33,7 @@ pub async fn doctor(
     let (stored, steps) = record(cluster, &request, &mut findings).await?;
     let to_create = resume::to_create(&planned, &steps);
     let owner = stored.as_ref().map(StoredRecord::owner);
-    findings.extend(preflight::look(cluster, &request, &pipeline, &to_create, owner).await?.findings);
+    findings.extend(preflight::look(cluster, &request, &to_create, owner).await?.findings);
     Ok(findings)
 }
 

@@ -9,8 +9,7 @@ use crate::keeper::Keeper;
 use crate::pump::Say;
 use crate::request::{RunRequest, Stages};
 use crate::resume::Step;
-use ilab_cluster::{Cluster, ClusterError, Observed, PodChange, RunLease};
-use ilab_core::graph::Pipeline;
+use ilab_cluster::{Cluster, ClusterError, Observed, PodChange, Queueing, RunLease};
 use ilab_core::names::{ObjectUid, StageName};
 use ilab_core::plan::MAX_EXCERPT_BYTES;
 use ilab_core::verdict::Verdict;
@@ -29,7 +28,6 @@ pub(crate) struct Drive {
     pub(crate) cluster: Cluster,
     pub(crate) request: Arc<RunRequest>,
     pub(crate) stages: Arc<dyn Stages>,
-    pub(crate) pipeline: Pipeline,
     pub(crate) keeper: Keeper,
     pub(crate) found: FoundKeys,
     pub(crate) lease: Option<RunLease>,
@@ -86,6 +84,10 @@ impl Drive {
                 self.on_pods(&stage, index, item);
                 Ok(())
             }
+            Seen::Queue(index, item) => {
+                self.on_queue(stage, index, item);
+                Ok(())
+            }
             Seen::Event(about, event) => {
                 if let Some(active) = self.active.get_mut(&stage) {
                     active.pods.event(&about, &event);
@@ -132,6 +134,26 @@ impl Drive {
         match self.active.remove(stage) {
             Some(active) => Err(self.fail(active, Some(index), reason, hint).await),
             None => Ok(()),
+        }
+    }
+
+    fn on_queue(&self, stage: StageName, index: usize, item: Result<Queueing, ClusterError>) {
+        let placed = self.active.get(&stage).and_then(|active| active.placed.get(index));
+        match (item, placed) {
+            (Ok(Queueing { queue, admitted, message }), Some(placed)) => {
+                self.say.say(Event::Queued {
+                    object: placed.object.clone(),
+                    stage,
+                    queue,
+                    admitted,
+                    message,
+                });
+            }
+            // A stage is waited for just as well without being told why.
+            (Err(error), _) => {
+                tracing::warn!(%stage, error = error.chain(), "its place in the queue cannot be seen")
+            }
+            (Ok(_), None) => {}
         }
     }
 

@@ -3,7 +3,6 @@
 use crate::event::StageFailure;
 use crate::preflight::Finding;
 use ilab_cluster::{ClusterError, ExitClass};
-use ilab_core::graph::GraphError;
 use ilab_core::guard::Refused;
 use ilab_core::names::{PluginDigest, RunId, StageName};
 use ilab_core::plan::PlanError;
@@ -35,9 +34,6 @@ fn list<T: ToString>(items: &[T]) -> String {
 /// A run that was not begun, or not finished.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The stages make no pipeline.
-    #[error("the stages do not fit together")]
-    Graph(#[source] Box<GraphError>),
     /// A stage was selected that nobody offers.
     #[error("no component offers the stage {stage}")]
     UnknownStage {
@@ -213,7 +209,7 @@ impl EngineError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::UnknownStage { .. } | Self::MissingInput { .. } => Exit::Usage,
-            Self::Graph(_) | Self::Stage { .. } | Self::Plan { .. } | Self::Task { .. } => Exit::Plugin,
+            Self::Stage { .. } | Self::Plan { .. } | Self::Task { .. } => Exit::Plugin,
             Self::Refused(_) => Exit::Policy,
             Self::Unready(_) => Exit::Unready,
             Self::AlreadyRan { .. }

@@ -87,6 +87,19 @@ pub enum Event {
         /// In the words of its predicates.
         why: String,
     },
+    /// Kueue says something new of an object that is in one of its queues.
+    Queued {
+        /// The stage.
+        stage: StageName,
+        /// The object.
+        object: ObjectRef,
+        /// The LocalQueue.
+        queue: String,
+        /// Whether it may run now.
+        admitted: bool,
+        /// Why not, in Kueue's words.
+        message: String,
+    },
     /// Something is wrong with a stage's pods; it may pass.
     Trouble {
         /// The stage.

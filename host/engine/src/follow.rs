@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::pods::ToFollow;
 use crate::pump::Say;
 use futures::{Stream, StreamExt};
-use ilab_cluster::{Cluster, ClusterError, LogLine, LogRequest, ObjectEvent, Observed, PodChange};
+use ilab_cluster::{Cluster, ClusterError, LogLine, LogRequest, ObjectEvent, Observed, PodChange, Queueing};
 use ilab_core::contract::ObjectRef;
 use ilab_core::names::{ObjectUid, StageName};
 use std::sync::PoisonError;
@@ -27,6 +27,8 @@ pub(crate) enum Seen {
     Target(usize, Result<Observed, ClusterError>),
     /// The pods of an object, by its index.
     Pods(usize, Result<PodChange, ClusterError>),
+    /// How an object stands in its queue, by its index.
+    Queue(usize, Result<Queueing, ClusterError>),
     /// An Event about an object or a pod.
     Event(ObjectUid, ObjectEvent),
 }

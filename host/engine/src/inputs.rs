@@ -3,7 +3,6 @@
 use crate::error::EngineError;
 use crate::request::RunRequest;
 use ilab_core::contract::Descriptor;
-use ilab_core::graph::Pipeline;
 use ilab_core::names::StageName;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -19,18 +18,13 @@ fn split(input: &str) -> (&str, &str, bool) {
 }
 
 /// For what has run, its outputs; for everything else the samples that stand in.
-pub(crate) fn sampled(
-    request: &RunRequest,
-    pipeline: &Pipeline,
-    descriptor: &Descriptor,
-    done: &Outputs,
-) -> Map<String, Value> {
+pub(crate) fn sampled(request: &RunRequest, descriptor: &Descriptor, done: &Outputs) -> Map<String, Value> {
     let mut inputs = Map::new();
     for input in &descriptor.inputs {
         let (stage, output, _) = split(input);
         let real = done.get(stage).and_then(|outputs| outputs.get(output)).cloned();
         let sample = || {
-            let producer = pipeline.get(stage)?;
+            let producer = request.pipeline.get(stage)?;
             let declared = producer.descriptor.outputs.iter().find(|o| o.name == output)?;
             let given = || {
                 let parameters = &request.parameters.get(producer.name())?.values;

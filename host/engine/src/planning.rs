@@ -4,8 +4,9 @@ use crate::credentials::{self, FoundKeys};
 use crate::error::EngineError;
 use crate::inputs::{self, Outputs};
 use crate::request::{RunRequest, Stages};
+use ilab_cluster::QUEUE_LABEL;
 use ilab_core::contract::{BoundVolume, Context, KeyHolder, Plan, Volume};
-use ilab_core::graph::{Offer, Pipeline};
+use ilab_core::graph::Offer;
 use ilab_core::guard::{Grant, Refused, harden};
 use ilab_core::names::RunId;
 use ilab_core::plan::check_plan;
@@ -34,41 +35,31 @@ pub struct PlannedStage {
 /// [`EngineError::Refused`] with everything that the guard refuses, in all stages;
 /// [`EngineError::Unready`] with all credentials that are missing; else the first stage that cannot be rendered.
 pub fn plan_all(request: &RunRequest, stages: &dyn Stages) -> Result<Vec<PlannedStage>, EngineError> {
-    plan_known(request, &pipeline_of(request)?, stages, &Outputs::new(), None)
+    plan_known(request, stages, &Outputs::new(), None)
 }
 
-/// As [`plan_all`], where it does not keep the runtime's threads from other work; with the pipeline that it made.
+/// As [`plan_all`], where it does not keep the runtime's threads from other work.
 pub(crate) async fn plan_aside(
     request: &Arc<RunRequest>,
     stages: &Arc<dyn Stages>,
-) -> Result<(Pipeline, Vec<PlannedStage>), EngineError> {
+) -> Result<Vec<PlannedStage>, EngineError> {
     let (request, stages) = (Arc::clone(request), Arc::clone(stages));
-    let planned = tokio::task::spawn_blocking(move || {
-        let pipeline = pipeline_of(&request)?;
-        let planned = plan_known(&request, &pipeline, &*stages, &Outputs::new(), None)?;
-        Ok((pipeline, planned))
-    });
+    let planned = tokio::task::spawn_blocking(move || plan_all(&request, &*stages));
     planned.await.map_err(|source| EngineError::Task { what: "planning".to_owned(), source })?
-}
-
-/// The graph of everything that was offered.
-pub(crate) fn pipeline_of(request: &RunRequest) -> Result<Pipeline, EngineError> {
-    Pipeline::new(request.offers.clone()).map_err(|error| EngineError::Graph(Box::new(error)))
 }
 
 /// As [`plan_all`], with what is known of earlier stages and of the cluster's Secrets.
 pub(crate) fn plan_known(
     request: &RunRequest,
-    pipeline: &Pipeline,
     stages: &dyn Stages,
     done: &Outputs,
     found: Option<&FoundKeys>,
 ) -> Result<Vec<PlannedStage>, EngineError> {
-    if let Some(stage) = request.selected.iter().find(|s| pipeline.get(s.as_str()).is_none()) {
+    if let Some(stage) = request.selected.iter().find(|s| request.pipeline.get(s.as_str()).is_none()) {
         return Err(EngineError::UnknownStage { stage: stage.clone() });
     }
-    let offers = || pipeline.stages().iter().filter(|offer| request.selected.contains(offer.name()));
-    let mut findings: Vec<_> = offers()
+    let mut findings: Vec<_> = request
+        .selected_offers()
         .flat_map(|offer| &offer.descriptor.credentials)
         .filter_map(|credential| credentials::bind(request, credential, found).err())
         .collect();
@@ -78,8 +69,8 @@ pub(crate) fn plan_known(
     }
     let mut planned = Vec::new();
     let mut refused = Vec::new();
-    for offer in offers() {
-        let inputs = inputs::sampled(request, pipeline, &offer.descriptor, done);
+    for offer in request.selected_offers() {
+        let inputs = inputs::sampled(request, &offer.descriptor, done);
         let context = context(request, offer, inputs, found)?;
         match plan_stage(request, offer, context, stages) {
             Ok(stage) => planned.push(stage),
@@ -153,6 +144,11 @@ pub(crate) fn plan_stage(
         return Err(EngineError::Refused(refused));
     }
     Ok(PlannedStage { offer: offer.clone(), context, plan, predicates })
+}
+
+/// The queue of Kueue's that a manifest wants to wait in.
+pub(crate) fn queue_of(manifest: &Value) -> Option<&str> {
+    manifest.pointer("/metadata/labels")?.get(QUEUE_LABEL)?.as_str()
 }
 
 pub(crate) fn grant(offer: &Offer, context: &Context) -> Grant {

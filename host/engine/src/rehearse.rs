@@ -36,9 +36,9 @@ pub async fn rehearse(
 ) -> Result<Vec<Rehearsed>, EngineError> {
     cluster.namespace().clone_into(&mut request.namespace);
     let request = Arc::new(request);
-    let (pipeline, planned) = plan_aside(&request, &stages).await?;
+    let planned = plan_aside(&request, &stages).await?;
     let mut all = Vec::new();
-    for (volume, size) in bindings::volumes(&request, &pipeline, true)? {
+    for (volume, size) in bindings::volumes(&request, true)? {
         if !request.claims.existing.contains_key(&volume) {
             let options = ApplyOptions { dry_run: DryRun::Server, ..bindings::shared(&request, None) };
             all.extend(one(cluster, None, &bindings::claim(&request, &volume, &size), &options).await);

@@ -2,13 +2,14 @@
 
 use crate::secret::SecretValue;
 use ilab_core::contract::{Context, Excerpt, Plan};
-use ilab_core::graph::Offer;
+use ilab_core::graph::{Offer, Pipeline};
 use ilab_core::guard::Policy;
 use ilab_core::names::{RunId, StageName};
 use ilab_core::parameters::Resolved;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the stages themselves do. Both calls are pure and bounded by whoever implements them.
@@ -154,8 +155,8 @@ pub struct RunRequest {
     pub run: RunId,
     /// The one namespace for its objects.
     pub namespace: String,
-    /// Every stage of the pipeline, selected or not: the others may have run before, and share volumes.
-    pub offers: Vec<Offer>,
+    /// Every stage, selected or not: the others may have run before, and share volumes.
+    pub pipeline: Arc<Pipeline>,
     /// The stages to run now.
     pub selected: BTreeSet<StageName>,
     /// The parameters of the selected stages.
@@ -170,4 +171,11 @@ pub struct RunRequest {
     pub policy: Policy,
     /// How it is carried out.
     pub options: RunOptions,
+}
+
+impl RunRequest {
+    /// What is to run now, in the pipeline's order.
+    pub fn selected_offers(&self) -> impl Iterator<Item = &Offer> {
+        self.pipeline.stages().iter().filter(|offer| self.selected.contains(offer.name()))
+    }
 }

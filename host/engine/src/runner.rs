@@ -13,7 +13,6 @@ use crate::request::{Preflight, Resume, RunRequest, Stages};
 use crate::resume::{self, Step};
 use ilab_cluster::{Cluster, RecordStore, StoredRecord};
 use ilab_core::contract::{KeyHolder, ObjectRef};
-use ilab_core::graph::Pipeline;
 use ilab_core::names::StageName;
 use ilab_core::record::{Holder, Origin, RunRecord, StageState};
 use jiff::Timestamp;
@@ -155,7 +154,7 @@ async fn set_up(
     say: Say,
 ) -> Result<Drive, EngineError> {
     // A wrong parameter is told without a cluster, and before a cluster is waited for.
-    let (pipeline, first) = planning::plan_aside(&request, &stages).await?;
+    let first = planning::plan_aside(&request, &stages).await?;
     let version = preflight::version(&cluster.version().await?);
     let store = RecordStore::new(cluster.clone());
     let mut stored = store.load(&request.run).await?;
@@ -163,10 +162,10 @@ async fn set_up(
     let steps = resume::decide(&request, record.as_ref())?;
     let to_create = resume::to_create(&first, &steps);
     let owner = stored.as_ref().map(StoredRecord::owner);
-    let mut looked = preflight::look(&cluster, &request, &pipeline, &to_create, owner).await?;
+    let mut looked = preflight::look(&cluster, &request, &to_create, owner).await?;
     looked.findings.insert(0, version);
     let Bound { keys: found, missing, shared } = judge(&request, looked, &say)?;
-    let planned = plan_again(&request, &pipeline, &stages, record.as_ref(), &found).await?;
+    let planned = plan_again(&request, &stages, record.as_ref(), &found).await?;
     // From here on the cluster is changed.
     let fresh = match stored.take() {
         Some(found) => found,
@@ -188,9 +187,7 @@ async fn set_up(
             (again, current)
         }
     };
-    match prepared(&cluster, &request, &pipeline, &stored, current, (missing, shared), &planned, &say, &store)
-        .await
-    {
+    match prepared(&cluster, &request, &stored, current, (missing, shared), &planned, &say, &store).await {
         Ok((keeper, steps)) => {
             let (notes, inbox) = mpsc::channel(NOTES);
             let patience = request.options.outage;
@@ -198,7 +195,6 @@ async fn set_up(
                 cluster: cluster.patience(patience),
                 request,
                 stages,
-                pipeline,
                 keeper,
                 found,
                 lease: Some(lease),
@@ -239,22 +235,19 @@ fn judge(request: &RunRequest, looked: preflight::Looked, say: &Say) -> Result<B
 /// All stages once more, now with what is known of the cluster: its Secrets' keys and the outputs of earlier stages.
 async fn plan_again(
     request: &Arc<RunRequest>,
-    pipeline: &Pipeline,
     stages: &Arc<dyn Stages>,
     record: Option<&RunRecord>,
     found: &crate::credentials::FoundKeys,
 ) -> Result<Vec<PlannedStage>, EngineError> {
     let done = record.map(outputs).unwrap_or_default();
-    for offer in pipeline.stages().iter().filter(|offer| request.selected.contains(offer.name())) {
+    for offer in request.selected_offers() {
         inputs::check_reachable(request, &offer.descriptor, &done)?;
     }
-    let (request, pipeline, stages) = (Arc::clone(request), pipeline.clone(), Arc::clone(stages));
+    let (request, stages) = (Arc::clone(request), Arc::clone(stages));
     let found = found.clone();
-    tokio::task::spawn_blocking(move || {
-        planning::plan_known(&request, &pipeline, &*stages, &done, Some(&found))
-    })
-    .await
-    .map_err(|source| EngineError::Task { what: "planning".to_owned(), source })?
+    tokio::task::spawn_blocking(move || planning::plan_known(&request, &*stages, &done, Some(&found)))
+        .await
+        .map_err(|source| EngineError::Task { what: "planning".to_owned(), source })?
 }
 
 #[expect(
@@ -264,7 +257,6 @@ async fn plan_again(
 async fn prepared(
     cluster: &Cluster,
     request: &Arc<RunRequest>,
-    pipeline: &Pipeline,
     stored: &StoredRecord,
     record: RunRecord,
     (missing, shared): (Vec<Value>, Vec<ObjectRef>),
@@ -278,7 +270,7 @@ async fn prepared(
         Some(&record).filter(|r| request.options.resume != Resume::Never || !r.stages.is_empty()),
     )?;
     let mut keeper = Keeper::new(store.clone(), stored.clone(), record, say.events.clone());
-    remember(&mut keeper, request, pipeline, planned)?;
+    remember(&mut keeper, request, planned)?;
     keeper.save().await?;
     say.say(Event::RunStarted {
         run: request.run.clone(),
@@ -297,7 +289,7 @@ async fn prepared(
     for object in shared {
         cluster.add_owner(&object, &keeper.owner(), &request.run).await?;
     }
-    for (volume, size) in bindings::volumes(request, pipeline, true)? {
+    for (volume, size) in bindings::volumes(request, true)? {
         if request.claims.existing.contains_key(&volume) {
             continue;
         }
@@ -346,28 +338,23 @@ fn new_record(request: &RunRequest) -> RunRecord {
         request.run.clone(),
         Timestamp::now(),
         request.options.host_version.clone(),
-        pipeline_of(request),
+        origins(request),
     )
 }
 
-fn pipeline_of(request: &RunRequest) -> BTreeMap<StageName, Origin> {
+fn origins(request: &RunRequest) -> BTreeMap<StageName, Origin> {
     let origin = |offer: &ilab_core::graph::Offer| {
         (offer.name().clone(), Origin { file: offer.file.clone(), digest: offer.digest.clone() })
     };
-    request.offers.iter().map(origin).collect()
+    request.pipeline.stages().iter().map(origin).collect()
 }
 
 /// Names of what stands for volumes and credentials; never a value.
-fn remember(
-    keeper: &mut Keeper,
-    request: &RunRequest,
-    pipeline: &Pipeline,
-    planned: &[PlannedStage],
-) -> Result<(), EngineError> {
-    let volumes = bindings::volumes(request, pipeline, true)?;
+fn remember(keeper: &mut Keeper, request: &RunRequest, planned: &[PlannedStage]) -> Result<(), EngineError> {
+    let volumes = bindings::volumes(request, true)?;
     let record = keeper.change();
     // Components of stages that are run now count; what ran before keeps what it ran with.
-    for (stage, origin) in pipeline_of(request) {
+    for (stage, origin) in origins(request) {
         let ran = record.stages.get(&stage).is_some_and(|s| s.state == StageState::Succeeded);
         if !ran {
             record.pipeline.insert(stage, origin);

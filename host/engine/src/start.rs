@@ -33,7 +33,7 @@ impl Drive {
             .filter(|s| self.keeper.state(s) == StageState::Succeeded)
             .cloned()
             .collect();
-        let ready = self.pipeline.ready(&self.request.selected, &done);
+        let ready = self.request.pipeline.ready(&self.request.selected, &done);
         let mut begun = Vec::new();
         for stage in ready.into_iter().filter(|stage| !self.active.contains_key(stage)) {
             match self.plan(&stage).await {
@@ -62,6 +62,7 @@ impl Drive {
     /// Renders and guards a stage again, now with what earlier stages really handed on.
     async fn plan(&self, stage: &StageName) -> Result<PlannedStage, EngineError> {
         let offer = self
+            .request
             .pipeline
             .get(stage.as_str())
             .ok_or_else(|| EngineError::UnknownStage { stage: stage.clone() })?;
@@ -234,6 +235,14 @@ impl Drive {
                 let states = first.chain(self.cluster.watch(&here.object, version));
                 let task =
                     send_all(states, notes.clone(), name.clone(), id, move |item| Seen::Target(index, item));
+                tasks.add(tokio::spawn(task).abort_handle());
+            }
+            let manifest =
+                planned.plan.manifests.iter().find(|m| ObjectRef::of(m).as_ref() == Some(&here.object));
+            if manifest.and_then(planning::queue_of).is_some() {
+                let states = self.cluster.watch_queueing(&here.uid);
+                let task =
+                    send_all(states, notes.clone(), name.clone(), id, move |item| Seen::Queue(index, item));
                 tasks.add(tokio::spawn(task).abort_handle());
             }
             if let Some(pods) = self.cluster.watch_pods(&here.object, &here.uid) {

@@ -48,7 +48,7 @@ fn covers(need: &Need, (group, resource, name, verb): &Seen) -> bool {
 }
 
 fn asked() -> RunRequest {
-    let mut request = request(vec![offer("fetch", &[]), offer("train", &["fetch"])]);
+    let mut offers = vec![offer("fetch", &[]), offer("train", &["fetch"])];
     for (at, (name, keys)) in [("store", ["bucket"]), ("judge", ["key"])].into_iter().enumerate() {
         let credential = Credential {
             name: name.into(),
@@ -56,8 +56,9 @@ fn asked() -> RunRequest {
             optional_keys: vec![],
             config_map_keys: vec![],
         };
-        request.offers[at].descriptor.credentials.push(credential);
+        offers[at].descriptor.credentials.push(credential);
     }
+    let mut request = request(offers);
     request.credentials.insert("store".into(), CredentialSource::Named { secret: "s3".into() });
     request.credentials.insert(
         "judge".into(),
@@ -100,7 +101,7 @@ async fn every_request_of_a_run_is_in_the_table_and_nothing_in_it_is_idle() {
     let object = ilab_cluster::RecordStore::object(&again.run);
     cluster.delete_and_wait(&object, &stored.uid, std::time::Duration::from_secs(5)).await.unwrap();
 
-    let table = needs(&asks(&asked()).unwrap());
+    let table = needs(&asks(&asked(), &[]).unwrap());
     let all: BTreeSet<Seen> = fake.requests().iter().filter_map(|line| seen(line)).collect();
     let strange: Vec<_> = all.iter().filter(|seen| !table.iter().any(|need| covers(need, seen))).collect();
     assert!(strange.is_empty(), "asked for and not in the table: {strange:#?}");

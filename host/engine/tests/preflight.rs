@@ -6,6 +6,7 @@ use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use ilab_cluster::Cluster;
 use ilab_core::contract::*;
+use ilab_core::graph::Offer;
 use ilab_engine::*;
 use ilab_local::{LocalCluster, LocalOptions};
 use kit::*;
@@ -121,19 +122,27 @@ fn denied() -> Answer {
 }
 
 fn asking() -> RunRequest {
-    let mut request = request(vec![offer("fetch", &[])]);
+    asking_of(offer("fetch", &[]))
+}
+
+fn asking_of(offer: Offer) -> RunRequest {
+    let mut request = request(vec![offer]);
     request.options.preflight = Preflight::Enforce;
     request
 }
 
 fn needing(key: &str) -> RunRequest {
-    let mut request = asking();
-    request.offers[0].descriptor.credentials = vec![Credential {
+    needing_of(key, offer("fetch", &[]))
+}
+
+fn needing_of(key: &str, mut offer: Offer) -> RunRequest {
+    offer.descriptor.credentials = vec![Credential {
         name: "store".into(),
         required_keys: vec![key.into()],
         optional_keys: vec!["endpoint".into()],
         config_map_keys: vec!["ca".into()],
     }];
+    let mut request = asking_of(offer);
     request.credentials.insert("store".into(), CredentialSource::Named { secret: "s3".into() });
     request
 }
@@ -195,17 +204,11 @@ async fn everything_that_is_wrong_is_told_at_once_and_nothing_was_changed() {
             &json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}, "spec": {"hard": {"requests.storage": "1Mi"}}}),
         )
         .await;
-    let mut request = needing("bucket");
+    let mut wanting = offer("fetch", &[]);
+    wanting.descriptor.creates.push(Kind { api_version: "example.com/v1".into(), kind: "Odd".into() });
+    wanting.descriptor.volumes.push(Volume { name: "more".into(), size: "1Gi".into(), read_only: true });
+    let mut request = needing_of("bucket", wanting);
     request.claims.storage_class = Some("nfs".into());
-    request.offers[0]
-        .descriptor
-        .creates
-        .push(Kind { api_version: "example.com/v1".into(), kind: "Odd".into() });
-    request.offers[0].descriptor.volumes.push(Volume {
-        name: "more".into(),
-        size: "1Gi".into(),
-        read_only: true,
-    });
     request.claims.existing.insert("more".into(), "shared".into());
     let stages = || Wanting {
         gpus: 8,

@@ -9,6 +9,7 @@
 //! not been touched for a while, is remembered with its inode and times (as git's index does), and is hashed again only
 //! when one of them differs: nobody can write a file without changing its ctime.
 
+use crate::described::Memory;
 use crate::error::HostError;
 use crate::record::{Record, stamp};
 use ilab_core::names::PluginDigest;
@@ -94,6 +95,11 @@ impl Cache {
         self.folder.join(format!("{}.record", self.stem(digest)))
     }
 
+    /// Where what a component says of itself is remembered.
+    pub(crate) fn memory(&self, digest: &PluginDigest) -> Option<Memory> {
+        Memory::at(self.folder.join(format!("{}.stages", self.stem(digest))))
+    }
+
     /// The verified compiled code of a component; none when there is none that can be trusted.
     pub(crate) fn find(&self, digest: &PluginDigest) -> Option<PathBuf> {
         self.find_at(digest, SystemTime::now())
@@ -176,7 +182,9 @@ impl Cache {
                 let _ = fs::remove_file(path);
                 if let Some(stem) = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.rsplit_once('-'))
                 {
-                    let _ = fs::remove_file(self.folder.join(format!("{}.record", stem.0)));
+                    for beside in ["record", "stages"] {
+                        let _ = fs::remove_file(self.folder.join(format!("{}.{beside}", stem.0)));
+                    }
                 }
             }
         }
@@ -184,7 +192,7 @@ impl Cache {
 }
 
 /// Opens a file of ours, and nothing else: no link, no device, nobody else's.
-fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits() | nix::fcntl::OFlag::O_NONBLOCK.bits())

@@ -142,6 +142,7 @@ impl Host {
         let signature = |error: wasmtime::Error| LoadProblem::Signature { detail: format!("{error:#}") };
         let pre = linker.instantiate_pre(&component).map_err(signature)?;
         let pre = StagePluginPre::new(pre).map_err(signature)?;
+        let memory = self.cache.as_ref().and_then(|cache| cache.memory(&source.digest));
         Ok(Plugin::new(PluginInner {
             identity: Arc::new(Identity { file: path.to_owned(), digest: source.digest }),
             engine: self.engine.clone(),
@@ -151,6 +152,7 @@ impl Host {
             pre,
             facts,
             descriptors: OnceLock::new(),
+            memory,
         }))
     }
 

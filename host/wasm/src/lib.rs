@@ -20,6 +20,7 @@ mod cache;
 mod check;
 mod compile;
 mod convert;
+mod described;
 mod encode;
 mod engine;
 mod error;

@@ -3,6 +3,7 @@
 use crate::bindings::{StagePlugin, StagePluginPre};
 use crate::check::Facts;
 use crate::convert;
+use crate::described::Memory;
 use crate::engine::Ticker;
 use crate::error::{CallError, CallProblem, Function};
 use crate::limits::Limits;
@@ -35,6 +36,8 @@ pub(crate) struct PluginInner {
     pub(crate) pre: StagePluginPre<State>,
     pub(crate) facts: Facts,
     pub(crate) descriptors: OnceLock<Arc<[Descriptor]>>,
+    /// None without a cache.
+    pub(crate) memory: Option<Memory>,
 }
 
 impl fmt::Debug for Plugin {
@@ -93,6 +96,27 @@ impl Plugin {
         }
         let asked = self.describe()?;
         Ok(Arc::clone(self.0.descriptors.get_or_init(|| asked.into())))
+    }
+
+    /// What [`remember`](Self::remember) wrote down of this component; none when this build of the program never did.
+    /// From then on the component is not asked for it.
+    #[must_use]
+    pub fn remembered(&self) -> Option<Arc<[Descriptor]>> {
+        let known = self.0.memory.as_ref()?.read()?;
+        Some(Arc::clone(self.0.descriptors.get_or_init(|| known.into())))
+    }
+
+    /// Writes down in the cache what the component says of itself, for whoever has found it in order: the next start of
+    /// the same program need not ask for it and check it again. Without a cache it does nothing.
+    ///
+    /// # Errors
+    /// Those of [`stages`](Self::stages). A cache that cannot be written is only slower.
+    pub fn remember(&self) -> Result<(), CallError> {
+        let descriptors = self.descriptors()?;
+        if let Some(Err(error)) = self.0.memory.as_ref().map(|memory| memory.write(&descriptors)) {
+            tracing::debug!(%error, "a component has to describe itself at the next start again");
+        }
+        Ok(())
     }
 
     /// Asks the component anew, which [`stages`](Self::stages) does once only.

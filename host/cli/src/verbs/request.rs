@@ -4,12 +4,12 @@ use crate::args::{RunArgs, StageFlags, pairs};
 use crate::load::{Loaded, read_text};
 use crate::{CliError, exit};
 use clap::ArgMatches;
-use ilab_core::graph::Offer;
 use ilab_core::guard::{Level, Policy};
 use ilab_core::names::{RunId, StageName, check_label, check_subdomain};
 use ilab_core::parameters::{Given, parse_values, resolve_selected};
 use ilab_engine::{ClaimOptions, Resume, RunOptions, RunRequest};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What is asked for.
 ///
@@ -36,7 +36,6 @@ pub fn request(
     }
     let name = args.resume.as_ref().unwrap_or(&args.run);
     let run = RunId::new(name.as_str())?;
-    let offers: Vec<Offer> = loaded.pipeline.stages().to_vec();
     let selected: BTreeSet<StageName> = loaded
         .pipeline
         .select(&flags.selection(matches))
@@ -59,10 +58,12 @@ pub fn request(
         flags: flags.given(matches),
         sets: args.set.clone(),
     };
-    let descriptors: Vec<_> = offers.iter().map(|o| &o.descriptor).collect();
+    let descriptors: Vec<_> = loaded.pipeline.stages().iter().map(|o| &o.descriptor).collect();
     let parameters =
         resolve_selected(&descriptors, &selected, &given).map_err(|e| CliError::all(exit::USAGE, e))?;
-    let mut needed: Vec<String> = offers
+    let mut needed: Vec<String> = loaded
+        .pipeline
+        .stages()
         .iter()
         .filter(|o| selected.contains(o.name()))
         .flat_map(|o| o.descriptor.credentials.iter().map(|c| c.name.clone()))
@@ -81,7 +82,7 @@ pub fn request(
     Ok(RunRequest {
         run,
         namespace: args.at.namespace.clone().unwrap_or_else(|| "default".into()),
-        offers,
+        pipeline: Arc::clone(&loaded.pipeline),
         selected,
         parameters,
         credentials,

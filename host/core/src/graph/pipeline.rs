@@ -24,6 +24,18 @@ impl Offer {
     pub fn name(&self) -> &StageName {
         &self.descriptor.name
     }
+
+    /// Checks everything about it that does not need other stages.
+    ///
+    /// # Errors
+    /// [`GraphError::Descriptor`] with everything that is wrong with its descriptor.
+    pub fn validate(&self) -> Result<(), GraphError> {
+        let errors = validate_descriptor(&self.descriptor);
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(GraphError::Descriptor { file: self.file.clone(), digest: self.digest.clone(), errors })
+    }
 }
 
 /// All stages, in an order in which each comes after those it follows.
@@ -43,15 +55,23 @@ impl Pipeline {
     /// [`GraphError`]: no stage, an invalid descriptor, two offers of one name, an unknown stage in `after`, a circle, an
     /// input that nobody hands on or whose stage is not followed, flags that contradict each other.
     pub fn new(offers: Vec<Offer>) -> Result<Self, GraphError> {
+        for offer in &offers {
+            offer.validate()?;
+        }
+        Self::of_valid(offers)
+    }
+
+    /// As [`new`](Self::new), of offers that [`Offer::validate`] has nothing against: to check all their schemas is most of
+    /// the work, and need not be done twice.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new), but for invalid descriptors.
+    pub fn of_valid(offers: Vec<Offer>) -> Result<Self, GraphError> {
         if offers.is_empty() {
             return Err(GraphError::Empty);
         }
         let mut by_name: BTreeMap<StageName, Offer> = BTreeMap::new();
         for offer in offers {
-            let errors = validate_descriptor(&offer.descriptor);
-            if !errors.is_empty() {
-                return Err(GraphError::Descriptor { file: offer.file, digest: offer.digest, errors });
-            }
             if let Some(first) = by_name.get(offer.name()) {
                 return Err(GraphError::Duplicate {
                     stage: offer.name().clone(),

@@ -9,7 +9,6 @@ use crate::request::{CredentialSource, RunRequest};
 use ilab_cluster::{Cluster, RUN_LABEL};
 use ilab_core::contract::{Credential, ObjectRef};
 use ilab_core::endpoint::endpoint_host;
-use ilab_core::graph::Pipeline;
 use ilab_core::names::is_object_name;
 use ilab_core::text::escaped;
 use serde_json::Value;
@@ -32,9 +31,8 @@ pub(crate) struct Bound {
 pub(super) async fn check(
     cluster: &Cluster,
     request: &RunRequest,
-    pipeline: &Pipeline,
 ) -> Result<(Vec<Finding>, Bound), EngineError> {
-    let selected = pipeline.stages().iter().filter(|offer| request.selected.contains(offer.name()));
+    let selected = request.selected_offers();
     let mut wanted: BTreeMap<&str, Vec<&Credential>> = BTreeMap::new();
     for credential in selected.flat_map(|offer| &offer.descriptor.credentials) {
         wanted.entry(&credential.name).or_default().push(credential);

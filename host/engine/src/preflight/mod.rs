@@ -18,7 +18,6 @@ use crate::error::EngineError;
 use crate::planning::PlannedStage;
 use crate::request::{Preflight, RunRequest};
 use ilab_cluster::{Cluster, ClusterError, Owner};
-use ilab_core::graph::Pipeline;
 use serde_json::Value;
 
 /// What a look found.
@@ -32,20 +31,19 @@ pub(crate) struct Looked {
 pub(crate) async fn look(
     cluster: &Cluster,
     request: &RunRequest,
-    pipeline: &Pipeline,
     planned: &[&PlannedStage],
     owner: Option<Owner>,
 ) -> Result<Looked, EngineError> {
     let pods = workload::pods_of(planned);
     let kinds = async {
         let (findings, resources) = server::kinds(cluster, planned).await?;
-        Ok::<_, EngineError>((findings, permissions::asks_of(request, pipeline, resources)?))
+        Ok::<_, EngineError>((findings, permissions::asks_of(request, planned, resources)?))
     };
     // Without these nothing can be rendered or applied, so they are looked at whatever was asked for.
-    let needed = async { futures::try_join!(kinds, credentials::check(cluster, request, pipeline)) };
+    let needed = async { futures::try_join!(kinds, credentials::check(cluster, request)) };
     if request.options.preflight == Preflight::Skip {
         let ((kinds, _), (credentials, bound)) = needed.await?;
-        let storage = storage::given(cluster, request, pipeline).await?;
+        let storage = storage::given(cluster, request).await?;
         return Ok(Looked { findings: [kinds, credentials, storage].concat(), bound });
     }
     let allowed = async {
@@ -53,7 +51,7 @@ pub(crate) async fn look(
         Ok::<_, EngineError>((kinds, permissions::check(cluster, &asks).await?, credentials))
     };
     let room = async {
-        let (findings, claims) = storage::check(cluster, request, pipeline, owner, &pods).await?;
+        let (findings, claims) = storage::check(cluster, request, owner, &pods).await?;
         Ok::<_, EngineError>((findings, quota::check(cluster, &pods, &claims).await?))
     };
     let (namespace, (kinds, permissions, (credentials, bound)), (storage, quota), gpus, queues) = futures::try_join!(

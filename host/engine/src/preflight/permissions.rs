@@ -4,36 +4,36 @@ use super::finding::Finding;
 use super::looked;
 use crate::bindings;
 use crate::error::EngineError;
-use crate::planning::{claim_name, pipeline_of};
+use crate::planning::{PlannedStage, claim_name, queue_of};
 use crate::request::{CredentialSource, RunRequest};
 use futures::StreamExt;
 use ilab_cluster::{Asks, Cluster, Names, Need, Purpose, needs};
 use ilab_core::contract::{Credential, Kind};
-use ilab_core::graph::Pipeline;
 use std::collections::BTreeMap;
 
 const CHECK: &str = "permissions";
 /// Questions on their way at once.
 const AT_ONCE: usize = 8;
 
-/// What a request will ask of the API.
+/// What a request will ask of the API, with what was planned for it.
 ///
 /// # Errors
-/// [`EngineError`] when the stages make no pipeline or a volume has no size.
-pub fn asks(request: &RunRequest) -> Result<Asks, EngineError> {
-    asks_of(request, &pipeline_of(request)?, BTreeMap::new())
+/// [`EngineError`] when a volume's size is none.
+pub fn asks(request: &RunRequest, planned: &[PlannedStage]) -> Result<Asks, EngineError> {
+    asks_of(request, &planned.iter().collect::<Vec<_>>(), BTreeMap::new())
 }
 
 pub(super) fn asks_of(
     request: &RunRequest,
-    pipeline: &Pipeline,
+    planned: &[&PlannedStage],
     resources: BTreeMap<Kind, String>,
 ) -> Result<Asks, EngineError> {
-    let selected = || pipeline.stages().iter().filter(|offer| request.selected.contains(offer.name()));
+    let selected = || request.selected_offers();
     let mut asks = Asks {
         run: Some(request.run.to_string()),
         creates: selected().flat_map(|offer| offer.descriptor.creates.iter().cloned()).collect(),
         resources,
+        queues: planned.iter().flat_map(|stage| &stage.plan.manifests).any(|m| queue_of(m).is_some()),
         ..Asks::default()
     };
     for credential in selected().flat_map(|offer| &offer.descriptor.credentials) {
@@ -46,7 +46,7 @@ pub(super) fn asks_of(
     }) {
         keys.values().for_each(|name| asks.reads_config_maps.add(name.clone()));
     }
-    for volume in bindings::volumes(request, pipeline, true)?.keys() {
+    for volume in bindings::volumes(request, true)?.keys() {
         let claim = claim_name(&request.run, &request.claims.existing, volume);
         if request.claims.existing.contains_key(volume) {
             asks.reads_claims.add(claim);

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::looked;
 use crate::error::EngineError;
-use crate::planning::{self, PlannedStage};
+use crate::planning::{self, PlannedStage, queue_of};
 use crate::request::RunRequest;
 use ilab_cluster::{Cluster, ClusterError};
 use ilab_core::contract::{Kind, ObjectRef};
@@ -14,7 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The first minor version that labels a Job's pods with `batch.kubernetes.io/job-name`.
 const OLDEST_MINOR: u32 = 27;
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
-const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 
 /// The server's version, as it says it.
 pub(crate) fn version(text: &str) -> Finding {
@@ -137,19 +136,11 @@ pub(crate) async fn queues(
     cluster: &Cluster,
     planned: &[&PlannedStage],
 ) -> Result<Vec<Finding>, EngineError> {
-    let queues: BTreeSet<&str> = planned
-        .iter()
-        .flat_map(|stage| &stage.plan.manifests)
-        .filter_map(|m| m.pointer("/metadata/labels")?.get(QUEUE)?.as_str())
-        .collect();
+    let queues: BTreeSet<&str> =
+        planned.iter().flat_map(|stage| &stage.plan.manifests).filter_map(queue_of).collect();
     let mut findings = Vec::new();
     for queue in queues {
-        let object = ObjectRef {
-            api_version: "kueue.x-k8s.io/v1beta1".to_owned(),
-            kind: "LocalQueue".to_owned(),
-            name: queue.to_owned(),
-        };
-        findings.push(match cluster.get(&object).await {
+        findings.push(match cluster.local_queue(queue).await {
             Err(ClusterError::UnknownKind { hint, .. }) => Finding::error(
                 "queue",
                 format!("the queue {queue} is named, and the cluster has no Kueue"),

@@ -10,7 +10,6 @@ use crate::planning::claim_name;
 use crate::request::RunRequest;
 use ilab_cluster::{Cluster, ClusterError, Owner};
 use ilab_core::contract::ObjectRef;
-use ilab_core::graph::Pipeline;
 use ilab_core::quantity;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -37,13 +36,12 @@ const ONE_NODE: &[&str] = &[
 pub(crate) async fn check(
     cluster: &Cluster,
     request: &RunRequest,
-    pipeline: &Pipeline,
     owner: Option<Owner>,
     pods: &[Pods],
 ) -> Result<(Vec<Finding>, Vec<NewClaim>), EngineError> {
     let mut findings = Vec::new();
     let mut new = Vec::new();
-    for (volume, size) in bindings::volumes(request, pipeline, true)? {
+    for (volume, size) in bindings::volumes(request, true)? {
         let name = claim_name(&request.run, &request.claims.existing, &volume);
         let object = bindings::object("PersistentVolumeClaim", &name);
         let given = request.claims.existing.contains_key(&volume);
@@ -78,13 +76,9 @@ pub(crate) async fn check(
 }
 
 /// Only whether the claims are there that were named: without them no pod starts.
-pub(crate) async fn given(
-    cluster: &Cluster,
-    request: &RunRequest,
-    pipeline: &Pipeline,
-) -> Result<Vec<Finding>, EngineError> {
+pub(crate) async fn given(cluster: &Cluster, request: &RunRequest) -> Result<Vec<Finding>, EngineError> {
     let mut findings = Vec::new();
-    for volume in bindings::volumes(request, pipeline, true)?.into_keys() {
+    for volume in bindings::volumes(request, true)?.into_keys() {
         let Some(claim) = request.claims.existing.get(&volume) else { continue };
         if cluster.get(&bindings::object("PersistentVolumeClaim", claim)).await?.is_none() {
             findings.push(missing(request, &volume, claim));

@@ -7,7 +7,7 @@ pub(crate) mod fake;
 use fake::Fake;
 use ilab_cluster::Cluster;
 use ilab_core::contract::*;
-use ilab_core::graph::Offer;
+use ilab_core::graph::{Offer, Pipeline};
 use ilab_core::guard::Policy;
 use ilab_core::names::{GroupName, PluginDigest, RunId, StageName};
 use ilab_engine::*;
@@ -126,7 +126,7 @@ pub(crate) fn request(offers: Vec<Offer>) -> RunRequest {
         run: RunId::new("one").unwrap(),
         namespace: "ns".into(),
         parameters: selected.iter().map(|s| (s.clone(), parameters(1))).collect(),
-        offers,
+        pipeline: Arc::new(Pipeline::new(offers).unwrap()),
         selected,
         credentials: BTreeMap::new(),
         config_maps: BTreeMap::new(),

@@ -1,0 +1,89 @@
+//! What components say of themselves, remembered beside their compiled code.
+//!
+//! A component's descriptors are constant, and to ask for them, to parse them and to check every schema in them is most of
+//! what a start costs that compiles nothing. They are believed as far as the compiled code is: the folder is ours alone.
+//! What is in order is a question of this program's rules, so what another build of it wrote down counts for nothing.
+
+use crate::cache::{hash, open};
+use crate::record::stamp;
+use ilab_core::contract::Descriptor;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// First line of a file; another format gets another one.
+const FORMAT: &str = "ilab-host described component 1";
+/// More than the largest component may say of itself.
+const LIMIT: u64 = 16 << 20;
+
+/// Where one component's descriptors are remembered.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    path: PathBuf,
+    /// This build of the program.
+    program: String,
+}
+
+impl Memory {
+    /// None where this program's own file cannot be looked at.
+    pub(crate) fn at(path: PathBuf) -> Option<Self> {
+        let program = stamp(&std::env::current_exe().and_then(std::fs::metadata).ok()?);
+        Some(Self { path, program })
+    }
+
+    /// What was written down by this build of the program, whole.
+    pub(crate) fn read(&self) -> Option<Vec<Descriptor>> {
+        let mut text = String::new();
+        open(&self.path).ok()?.take(LIMIT).read_to_string(&mut text).ok()?;
+        let text = text.strip_prefix(FORMAT)?.strip_prefix('\n')?;
+        let (program, text) = text.split_once('\n')?;
+        let (sha256, json) = text.split_once('\n')?;
+        let whole = program == self.program && hash(json.as_bytes()).ok()?.0 == sha256;
+        whole.then(|| serde_json::from_str(json).ok()).flatten()
+    }
+
+    pub(crate) fn write(&self, descriptors: &[Descriptor]) -> io::Result<()> {
+        let json = serde_json::to_string(descriptors)?;
+        let sha256 = hash(json.as_bytes())?.0;
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        write!(file, "{FORMAT}\n{}\n{sha256}\n{json}", self.program)?;
+        file.persist(&self.path).map(drop).map_err(|e| e.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descriptor() -> Descriptor {
+        serde_json::from_value(serde_json::json!({
+            "name": "one", "summary": "A stage", "group": "train", "selected-by": null, "after": [], "parameters": [],
+            "credentials": [], "volumes": [], "inputs": [], "outputs": [],
+            "creates": [{"api-version": "batch/v1", "kind": "Job"}], "licence": null, "homepage": null,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_what_this_program_wrote_down_whole_is_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory::at(folder.path().join("x.stages")).unwrap();
+        assert_eq!(memory.read(), None, "nothing is there");
+        memory.write(&[descriptor()]).unwrap();
+        assert_eq!(memory.read(), Some(vec![descriptor()]));
+
+        let other = Memory { path: memory.path.clone(), program: "another build".to_owned() };
+        assert_eq!(other.read(), None);
+
+        let text = std::fs::read_to_string(&memory.path).unwrap();
+        std::fs::write(&memory.path, text.replace("A stage", "Astage ")).unwrap();
+        assert_eq!(memory.read(), None, "changed");
+        std::fs::write(&memory.path, &text[..text.len() - 1]).unwrap();
+        assert_eq!(memory.read(), None, "cut off");
+
+        std::fs::write(&memory.path, &text).unwrap();
+        let link = folder.path().join("link.stages");
+        std::os::unix::fs::symlink(&memory.path, &link).unwrap();
+        assert_eq!(Memory { path: link, program: memory.program.clone() }.read(), None, "a link");
+    }
+}
