@@ -102,6 +102,8 @@ pub struct Asks {
     pub reads_claims: Names,
     /// Claims that are made.
     pub makes_claims: Names,
+    /// Whether objects are made that wait in Kueue's queues.
+    pub queues: bool,
 }
 
 /// Which objects a line of the table is about.
@@ -148,6 +150,13 @@ const STAGE_OBJECTS: &[(&str, &str)] = &[
     ("create", "create a stage's objects"),
     ("patch", "apply a stage's objects"),
     ("delete", "clear away a failed attempt before the next"),
+];
+
+/// What the host does about objects that wait in Kueue's queues.
+const QUEUED: &[(&str, &str, &str)] = &[
+    ("localqueues", "get", "see whether the queue is there"),
+    ("workloads", "list", "say what a queued stage waits for"),
+    ("workloads", "watch", "say what a queued stage waits for"),
 ];
 
 /// Everything that a run asks for, without doubles: a permission for all objects of a resource covers those for one.
@@ -197,6 +206,12 @@ pub fn needs(asks: &Asks) -> Vec<Need> {
             all.push(core(resource, name.clone(), "get", why));
             all.push(core(resource, name, "patch", why));
         }
+    }
+    if asks.queues {
+        all.extend(QUEUED.iter().map(|&(resource, verb, why)| Need {
+            group: crate::queue::GROUP.to_owned(),
+            ..core(resource, None, verb, why)
+        }));
     }
     for kind in &asks.creates {
         let group = kind.api_version.split_once('/').map_or("", |(group, _)| group);
@@ -288,5 +303,8 @@ mod tests {
         let named = printed(&named);
         assert!(named.contains(&"get secrets/s3".to_owned()));
         assert!(!named.iter().any(|n| n.contains("create secrets")));
+        assert!(!named.iter().any(|n| n.contains("kueue")));
+        let queued = printed(&Asks { queues: true, ..Asks::default() });
+        assert!(queued.contains(&"watch workloads.kueue.x-k8s.io".to_owned()), "{queued:?}");
     }
 }

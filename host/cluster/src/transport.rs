@@ -1,6 +1,7 @@
 //! One request and its answer, and what is done when it fails.
 
 use crate::backoff::{Backoff, Retrying};
+use crate::connection::Connection;
 use crate::error::{BoxError, Cause, Class, ClusterError};
 use crate::kinds::Kinds;
 use http::{HeaderValue, Method, Request, Response, header};
@@ -24,7 +25,7 @@ type Observer = Arc<dyn Fn(Retrying) + Send + Sync>;
 /// Requests that meet passing errors are tried again until [`Cluster::patience`] is over.
 #[derive(Clone)]
 pub struct Cluster {
-    client: kube::Client,
+    connection: Arc<Connection>,
     namespace: String,
     pub(crate) kinds: Arc<Kinds>,
     observer: Option<Observer>,
@@ -47,8 +48,7 @@ pub fn connect(mut config: kube::Config, namespace: Option<String>) -> Result<Cl
     config.default_retry = false;
     config.connect_timeout.get_or_insert(Duration::from_secs(10));
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-    let client = kube::Client::try_from(config).map_err(|error| failed("connect".to_owned(), error))?;
-    Ok(Cluster::new(client, namespace))
+    Ok(Cluster::over(Connection::open(config)?, namespace))
 }
 
 /// A request, before it is sent; it can be sent any number of times.
@@ -116,9 +116,13 @@ impl Cluster {
     /// A cluster reached by `client`, seen from `namespace`.
     #[must_use]
     pub fn new(client: kube::Client, namespace: impl Into<String>) -> Self {
+        Self::over(Connection::fixed(client), namespace.into())
+    }
+
+    fn over(connection: Arc<Connection>, namespace: String) -> Self {
         Self {
-            client,
-            namespace: namespace.into(),
+            connection,
+            namespace,
             kinds: Arc::default(),
             observer: None,
             patience: Duration::from_secs(60),
@@ -129,12 +133,6 @@ impl Cluster {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
-    }
-
-    /// The client below, for what this crate does not do.
-    #[must_use]
-    pub fn client(&self) -> &kube::Client {
-        &self.client
     }
 
     /// The same cluster; `observer` is told of every retry.
@@ -169,10 +167,19 @@ impl Cluster {
         }
     }
 
-    /// Sends once; an answer that is an error becomes one.
+    /// Sends once, and once more with new credentials when those that it has are refused and there may be others; an
+    /// answer that is an error becomes one.
     pub(crate) async fn once(&self, call: &Call) -> Result<Response<Body>, ClusterError> {
-        let answer =
-            self.client.send(call.request()?).await.map_err(|error| failed(call.what.clone(), error))?;
+        let send = async |client: &kube::Client| {
+            client.send(call.request()?).await.map_err(|error| failed(call.what.clone(), error))
+        };
+        let current = self.connection.current();
+        let mut answer = send(&current.client).await?;
+        if answer.status() == http::StatusCode::UNAUTHORIZED
+            && let Some(renewed) = self.connection.renewed(&current).await
+        {
+            answer = send(&renewed.client).await?;
+        }
         if answer.status().is_success() { Ok(answer) } else { Err(refusal(&call.what, answer).await) }
     }
 
@@ -236,7 +243,7 @@ pub(crate) async fn read(
 }
 
 /// An error of the layers below an answer.
-fn failed(what: String, error: kube::Error) -> ClusterError {
+pub(crate) fn failed(what: String, error: kube::Error) -> ClusterError {
     match error {
         kube::Error::Auth(source) => ClusterError::Credentials { what, source: source.into() },
         kube::Error::Service(source) if source.is::<kube::client::AuthError>() => {

@@ -26,6 +26,9 @@ pub struct RbacArgs {
     /// A volume for which a claim exists, so that none is made for it
     #[arg(long, value_name = "VOLUME=CLAIM")]
     pub claim: Vec<String>,
+    /// Stages wait in queues of Kueue's: may read the queues, and why a stage waits
+    #[arg(long)]
+    pub queues: bool,
     #[command(flatten)]
     pub output: OutputArg,
     #[command(flatten)]

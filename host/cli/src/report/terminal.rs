@@ -50,6 +50,12 @@ impl Terminal {
                 Some(bar) => bar.set_message(escape(why).into_owned()),
                 None => self.say(&format!("{stage}: {}", escape(why))),
             },
+            Event::Queued { stage, queue, admitted: true, .. } => {
+                self.say(&format!("{stage}: admitted by the queue {}", escape(queue)));
+            }
+            Event::Queued { stage, queue, message, .. } => {
+                self.say(&format!("{stage}: waits in the queue {}: {}", escape(queue), escape(message)));
+            }
             Event::Trouble { stage, message, hint, .. } => {
                 self.say(&format!("{stage}: trouble: {} (try: {})", escape(message), escape(hint)));
             }

@@ -43,6 +43,7 @@ fn asks(args: &RbacArgs, run: Option<&RunId>, offers: &[&Offer]) -> Result<Asks,
     let mut asks = Asks {
         run: run.map(ToString::to_string),
         creates: offers.iter().flat_map(|o| o.descriptor.creates.iter().cloned()).collect(),
+        queues: args.queues,
         ..Asks::default()
     };
     let credentials: BTreeSet<&String> =

@@ -48,7 +48,7 @@ pub fn run(
     no_values_of_credentials(args, loaded, flags, matches)?;
     let request = request(&args.run, loaded, flags, matches)?;
     // What a run would refuse, the Job's run would refuse after a pod was started for it.
-    ilab_engine::plan_all(&request, loaded).map_err(|e| super::run::engine_error(&e))?;
+    let planned = ilab_engine::plan_all(&request, loaded).map_err(|e| super::run::engine_error(&e))?;
     let job = &args.job;
     let Some(image) = job.image.as_deref().filter(|image| !image.is_empty()) else {
         return Err(CliError::usage("--image is missing: the image that the Job runs").hint(
@@ -70,7 +70,7 @@ pub fn run(
     }
     let mut objects = Vec::new();
     if job.service_account.is_none() {
-        let asks = ilab_engine::asks(&request).map_err(|e| super::run::engine_error(&e))?;
+        let asks = ilab_engine::asks(&request, &planned).map_err(|e| super::run::engine_error(&e))?;
         objects.extend(account(service_account, &request.namespace, &ilab_cluster::needs(&asks))?);
     }
     objects.extend(host_job(&HostJob {

@@ -17,3 +17,5 @@ mod pending;
 mod permissions;
 mod proxy;
 mod pytorch;
+mod queues;
+mod tokens;

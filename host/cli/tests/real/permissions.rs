@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use tokio::time::{Instant, sleep};
 
 /// The Role for a run of the steps.
-async fn role(place: &Place<'_>) -> Vec<PolicyRule> {
+pub(crate) async fn role(place: &Place<'_>) -> Vec<PolicyRule> {
     let mut plain = tokio::process::Command::from(crate::common::host());
     // It asks no cluster, so it takes no kubeconfig.
     plain.args([
@@ -37,7 +37,7 @@ async fn role(place: &Place<'_>) -> Vec<PolicyRule> {
 }
 
 /// A new account with these rules, as a kubeconfig. It is waited for until the authorizer knows of them.
-async fn account(place: &Place<'_>, name: &str, rules: Vec<PolicyRule>) -> PathBuf {
+pub(crate) async fn account(place: &Place<'_>, name: &str, rules: Vec<PolicyRule>) -> PathBuf {
     let (accounts, roles, bindings): (Api<ServiceAccount>, Api<Role>, Api<RoleBinding>) =
         (place.api(), place.api(), place.api());
     let metadata = json!({"metadata": {"name": name}});
