@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{host, steps};
+use common::{Random, host, steps};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -66,16 +66,11 @@ fn b13_a_host_that_is_killed_again_and_again_runs_every_step_once() {
 
     // Compiled beforehand: otherwise each killed host would leave that to the next.
     assert!(host().args(["plugin", "inspect"]).arg(steps()).output().unwrap().status.success());
-    // Fixed, so that a failure can be repeated as nearly as processes can.
-    let mut random = 20_261_124_u64;
-    let mut next = |below: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) % below
-    };
+    let mut random = Random(20_261_124);
     let (mut resume, mut kills) = (false, 0);
     while kills < KILLS {
-        let events = usize::try_from(next(6)).unwrap();
-        match kill_after(&state, resume, events, Duration::from_millis(next(60))) {
+        let events = usize::try_from(random.below(6)).unwrap();
+        match kill_after(&state, resume, events, Duration::from_millis(random.below(60))) {
             None => {
                 kills += 1;
                 resume = true;

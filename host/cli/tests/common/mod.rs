@@ -32,6 +32,16 @@ pub(crate) fn plugins() -> PathBuf {
     folder.canonicalize().unwrap()
 }
 
+/// Numbers that are the same in every run of a test, so that a failure can be repeated as nearly as processes can.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
 /// Compares with a file beside the tests; with `BLESS=1` it is written instead.
 #[track_caller]
 pub(crate) fn golden(name: &str, text: &str) {

@@ -340,6 +340,20 @@ impl Host {
         Ended { code, stdout: self.stdout, stderr: self.stderr.await.unwrap() }
     }
 
+    /// Waits for its end, or kills it when something else happens first; then there is no end to tell of.
+    pub(crate) async fn end_or_kill(mut self, death: impl Future<Output = ()>) -> Option<Ended> {
+        tokio::select! {
+            biased;
+            () = death => {}
+            status = self.child.wait() => {
+                status.unwrap();
+                return Some(self.end().await);
+            }
+        }
+        self.kill().await;
+        None
+    }
+
     /// As a person does with Ctrl-C.
     pub(crate) async fn interrupt(self) -> Ended {
         let id = self.child.id().expect("it runs").to_string();

@@ -12,6 +12,7 @@ mod leases;
 
 mod faults;
 mod jobs;
+mod kills;
 mod objects;
 mod pending;
 mod permissions;

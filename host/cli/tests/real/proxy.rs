@@ -24,7 +24,9 @@ pub(crate) enum Action {
     Refuse(u16, &'static str, Option<u64>),
     /// The connection goes without an answer.
     Cut,
-    /// The server has done it; it is told so, and whoever asked is not.
+    /// The test is told of it, and neither the server nor whoever asked hears any more of it.
+    StopBefore,
+    /// The server has done it; the test is told so, and whoever asked is not.
     StopAfter,
 }
 
@@ -91,6 +93,10 @@ async fn answer(
     match action {
         Action::Cut => return Err("cut".into()),
         Action::Refuse(code, message, after) => return Ok(refusal(code, message, after)),
+        Action::StopBefore => {
+            let _ = stop.send(());
+            return std::future::pending().await;
+        }
         Action::Pass | Action::StopAfter => {}
     }
     let (mut parts, body) = request.into_parts();
