@@ -5,10 +5,11 @@ use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
 use ilab_core::graph::{GraphError, Offer, Pipeline};
 use ilab_core::names::StageName;
 use ilab_core::text::chain;
+use ilab_core::verdict::{checked_expressions, trust_expressions};
 use ilab_engine::Stages;
-use ilab_wasm::{Host, Limits, Plugin};
+use ilab_wasm::{Host, Limits, Memory, Plugin};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Loaded {
     /// The graph.
     pub pipeline: Arc<Pipeline>,
     plugins: BTreeMap<StageName, Plugin>,
+    /// The predicates that were in order when this program saw them before, and where more are written down.
+    predicates: (BTreeSet<String>, Option<Memory>),
 }
 
 /// The component host, with its compile cache in the user's cache folder.
@@ -52,7 +55,10 @@ pub fn load(host: &Host, paths: &[PathBuf]) -> Result<Loaded, CliError> {
         }
     }
     let pipeline = Pipeline::of_valid(offers).map_err(|e| graph_error(&e))?;
-    Ok(Loaded { pipeline: Arc::new(pipeline), plugins })
+    let memory = host.memory("predicates");
+    let known: BTreeSet<String> = memory.as_ref().and_then(Memory::read).unwrap_or_default();
+    trust_expressions(known.iter().cloned());
+    Ok(Loaded { pipeline: Arc::new(pipeline), plugins, predicates: (known, memory) })
 }
 
 /// What a component offers, found in order now or by this very program before.
@@ -82,6 +88,17 @@ pub fn graph_error(error: &GraphError) -> CliError {
 }
 
 impl Loaded {
+    /// Writes down which predicates were in order, after plans were accepted: the next start need not parse them.
+    pub fn remember(&self) {
+        let (known, memory) = &self.predicates;
+        let checked: BTreeSet<String> = checked_expressions().into_iter().collect();
+        if !checked.is_subset(known)
+            && let Some(Err(error)) = memory.as_ref().map(|memory| memory.write(&checked))
+        {
+            tracing::debug!(%error, "predicates have to be parsed at the next start again");
+        }
+    }
+
     fn plugin(&self, stage: &StageName) -> Result<&Plugin, Box<dyn std::error::Error + Send + Sync>> {
         self.plugins.get(stage).ok_or_else(|| format!("no component offers stage {stage}").into())
     }

@@ -9,8 +9,8 @@
 //! not been touched for a while, is remembered with its inode and times (as git's index does), and is hashed again only
 //! when one of them differs: nobody can write a file without changing its ctime.
 
-use crate::described::Memory;
 use crate::error::HostError;
+use crate::memory::Memory;
 use crate::record::{Record, stamp};
 use ilab_core::names::PluginDigest;
 use sha2::{Digest, Sha256};
@@ -96,8 +96,13 @@ impl Cache {
     }
 
     /// Where what a component says of itself is remembered.
-    pub(crate) fn memory(&self, digest: &PluginDigest) -> Option<Memory> {
-        Memory::at(self.folder.join(format!("{}.stages", self.stem(digest))))
+    pub(crate) fn stages(&self, digest: &PluginDigest) -> Option<Memory> {
+        self.memory(&format!("{}.stages", self.stem(digest)))
+    }
+
+    /// Where something else is remembered, under a name of ours.
+    pub(crate) fn memory(&self, name: &str) -> Option<Memory> {
+        Memory::at(self.folder.join(name))
     }
 
     /// The verified compiled code of a component; none when there is none that can be trusted.

@@ -9,6 +9,7 @@ use crate::engine::{Ticker, engine};
 use crate::error::{HostError, LoadError, LoadProblem};
 use crate::limits::Limits;
 use crate::log::{LogSink, TracingSink};
+use crate::memory::Memory;
 use crate::plugin::{Plugin, PluginInner};
 use crate::state::{Identity, State};
 use crate::wasi;
@@ -71,6 +72,13 @@ impl Host {
     pub fn with_compile_command(mut self, command: Vec<OsString>) -> Self {
         self.compile_command = Some(command);
         self
+    }
+
+    /// A place beside the compiled components where a program remembers what it has found out about what they say; none
+    /// without a cache. The name is a file's.
+    #[must_use]
+    pub fn memory(&self, name: &str) -> Option<Memory> {
+        self.cache.as_ref()?.memory(name)
     }
 
     /// The limits that hold.
@@ -142,7 +150,7 @@ impl Host {
         let signature = |error: wasmtime::Error| LoadProblem::Signature { detail: format!("{error:#}") };
         let pre = linker.instantiate_pre(&component).map_err(signature)?;
         let pre = StagePluginPre::new(pre).map_err(signature)?;
-        let memory = self.cache.as_ref().and_then(|cache| cache.memory(&source.digest));
+        let memory = self.cache.as_ref().and_then(|cache| cache.stages(&source.digest));
         Ok(Plugin::new(PluginInner {
             identity: Arc::new(Identity { file: path.to_owned(), digest: source.digest }),
             engine: self.engine.clone(),

@@ -20,13 +20,13 @@ mod cache;
 mod check;
 mod compile;
 mod convert;
-mod described;
 mod encode;
 mod engine;
 mod error;
 mod host;
 mod limits;
 mod log;
+mod memory;
 mod plugin;
 mod record;
 mod state;
@@ -41,6 +41,7 @@ pub use error::{CallError, CallProblem, EncodeError, Function, HostError, LoadEr
 pub use host::Host;
 pub use limits::Limits;
 pub use log::{LogLevel, LogLine, LogSink, TracingSink};
+pub use memory::Memory;
 pub use plugin::Plugin;
 
 /// The version of the contract (`wit/`) that this host speaks.

@@ -3,11 +3,11 @@
 use crate::bindings::{StagePlugin, StagePluginPre};
 use crate::check::Facts;
 use crate::convert;
-use crate::described::Memory;
 use crate::engine::Ticker;
 use crate::error::{CallError, CallProblem, Function};
 use crate::limits::Limits;
 use crate::log::LogSink;
+use crate::memory::Memory;
 use crate::state::{Hit, Identity, State};
 use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
 use ilab_core::names::{PluginDigest, StageName};
@@ -102,7 +102,7 @@ impl Plugin {
     /// From then on the component is not asked for it.
     #[must_use]
     pub fn remembered(&self) -> Option<Arc<[Descriptor]>> {
-        let known = self.0.memory.as_ref()?.read()?;
+        let known: Vec<Descriptor> = self.0.memory.as_ref()?.read()?;
         Some(Arc::clone(self.0.descriptors.get_or_init(|| known.into())))
     }
 
@@ -113,7 +113,7 @@ impl Plugin {
     /// Those of [`stages`](Self::stages). A cache that cannot be written is only slower.
     pub fn remember(&self) -> Result<(), CallError> {
         let descriptors = self.descriptors()?;
-        if let Some(Err(error)) = self.0.memory.as_ref().map(|memory| memory.write(&descriptors)) {
+        if let Some(Err(error)) = self.0.memory.as_ref().map(|memory| memory.write(&&*descriptors)) {
             tracing::debug!(%error, "a component has to describe itself at the next start again");
         }
         Ok(())

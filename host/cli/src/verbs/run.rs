@@ -30,11 +30,13 @@ pub fn run(args: &RunArgs, loaded: Loaded, flags: &StageFlags, matches: &ArgMatc
     if args.dry_run.is_some() {
         // No client is made on this path: nothing here could write.
         let planned = plan_all(&request, &loaded).map_err(|e| engine_error(&e))?;
+        loaded.remember();
         return print_plans(args.output.output, &planned);
     }
     // Checked again by the runner; here so that a wrong request is refused before a cluster is looked for.
     if args.resume.is_none() && matches.subcommand_name().is_none() {
         plan_all(&request, &loaded).map_err(|e| engine_error(&e))?;
+        loaded.remember();
     }
     crate::block_on(carry_out(args, loaded, request))
 }

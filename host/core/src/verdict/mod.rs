@@ -15,4 +15,4 @@ pub use budget::{MAX_STEPS, MAX_WEIGHT};
 pub use check::{MAX_EXPRESSION_BYTES, MAX_NESTING};
 pub use error::{PredicateError, PredicateProblem};
 pub use identity::{Identity, Watched, uid_of};
-pub use predicates::{MAX_REASON_CHARS, Predicates, Verdict};
+pub use predicates::{MAX_REASON_CHARS, Predicates, Verdict, checked_expressions, trust_expressions};

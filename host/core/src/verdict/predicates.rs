@@ -11,8 +11,8 @@ use cel::common::value::{CowVal, Val};
 use cel::parser::Expression;
 use cel::{Context, Env, ExecutionError};
 use serde_json::Value;
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The longest reason that is kept, in characters.
 pub const MAX_REASON_CHARS: usize = 1000;
@@ -20,24 +20,65 @@ pub const MAX_REASON_CHARS: usize = 1000;
 /// The standard functions, built once.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
-/// Expressions that were compiled before: stages of one SDK say the same few, and parsing is what a dry run would spend
-/// most of its time on.
-static COMPILED: LazyLock<Mutex<HashMap<String, Arc<Expression>>>> = LazyLock::new(Mutex::default);
+/// Expressions that were found in order before: stages of one SDK say the same few, and parsing them is what a dry run would
+/// spend most of its time on.
+static KNOWN: LazyLock<Mutex<BTreeMap<String, Arc<Checked>>>> = LazyLock::new(Mutex::default);
 /// The most expressions that are remembered; more are compiled each time.
-const MAX_REMEMBERED: usize = 256;
+const MAX_KNOWN: usize = 256;
 
-fn compiled(source: &str) -> Result<Arc<Expression>, PredicateProblem> {
-    // What a panic left behind is still a map of compiled expressions.
-    let remembered = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = remembered().get(source) {
-        return Ok(Arc::clone(known));
+fn known() -> MutexGuard<'static, BTreeMap<String, Arc<Checked>>> {
+    // What a panic left behind is still a map of expressions that are in order.
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An expression that is in order. It is compiled when it is first asked, if it has not been.
+#[derive(Debug)]
+struct Checked {
+    source: String,
+    expression: OnceLock<Option<Expression>>,
+}
+
+impl Checked {
+    /// None only if [`trust_expressions`] was told of one that is not in order.
+    fn expression(&self) -> Option<&Expression> {
+        self.expression.get_or_init(|| compile(&self.source).ok()).as_ref()
     }
-    let expression = Arc::new(compile(source)?);
-    let mut remembered = remembered();
-    if remembered.len() < MAX_REMEMBERED {
-        remembered.insert(source.to_owned(), Arc::clone(&expression));
+}
+
+fn checked(source: &str) -> Result<Arc<Checked>, PredicateProblem> {
+    if let Some(checked) = known().get(source) {
+        return Ok(Arc::clone(checked));
     }
-    Ok(expression)
+    let expression = OnceLock::from(Some(compile(source)?));
+    let checked = Arc::new(Checked { source: source.to_owned(), expression });
+    let mut known = known();
+    if known.len() < MAX_KNOWN {
+        known.insert(source.to_owned(), Arc::clone(&checked));
+    }
+    Ok(checked)
+}
+
+/// Every expression that was found in order, for [`trust_expressions`] in another process of the same program.
+///
+/// # Example
+/// ```
+/// use ilab_core::verdict::{checked_expressions, trust_expressions};
+/// trust_expressions(["has(object.status)".to_owned()]);
+/// assert!(checked_expressions().contains(&"has(object.status)".to_owned()));
+/// ```
+#[must_use]
+pub fn checked_expressions() -> Vec<String> {
+    known().keys().cloned().collect()
+}
+
+/// Takes expressions for in order that this very build of the program has checked before. They are compiled only when they
+/// are asked, so a dry run, which asks none, need not parse any. One that is not in order after all fails its target.
+pub fn trust_expressions(sources: impl IntoIterator<Item = String>) {
+    let mut known = known();
+    for source in sources.into_iter().take(MAX_KNOWN) {
+        let unparsed = || Arc::new(Checked { source: source.clone(), expression: OnceLock::new() });
+        known.entry(source.clone()).or_insert_with(unparsed);
+    }
 }
 
 /// What a watched object's state means.
@@ -61,9 +102,9 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 pub struct Predicates {
     target: Target,
-    succeeded: Arc<Expression>,
-    failed: Arc<Expression>,
-    reason: Option<Arc<Expression>>,
+    succeeded: Arc<Checked>,
+    failed: Arc<Checked>,
+    reason: Option<Arc<Checked>>,
 }
 
 /// What became of one evaluation.
@@ -76,6 +117,8 @@ enum Outcome {
     /// It gave something that is neither true nor false.
     NotBoolean(String),
     Exhausted,
+    /// It was trusted to be an expression, and is none.
+    Invalid,
 }
 
 impl Predicates {
@@ -99,7 +142,7 @@ impl Predicates {
     /// ```
     pub fn compile(target: &Target) -> Result<Self, PredicateError> {
         let compile = |predicate: &'static str, expression: &str| {
-            compiled(expression).map_err(|problem| PredicateError {
+            checked(expression).map_err(|problem| PredicateError {
                 object: target.object.to_string(),
                 predicate,
                 expression: expression.to_owned(),
@@ -150,6 +193,9 @@ impl Predicates {
                     };
                 }
                 Outcome::Exhausted => return Verdict::Failed { reason: exhausted(name) },
+                Outcome::Invalid => {
+                    return Verdict::Failed { reason: format!("the predicate `{name}` is no expression") };
+                }
             }
         }
         Verdict::Pending { why: self.explain(object).unwrap_or_else(|| describe(observed)) }
@@ -197,7 +243,8 @@ fn describe(observed: Option<&Value>) -> String {
     }
 }
 
-fn evaluate(expression: &Expression, object: &Value) -> Outcome {
+fn evaluate(checked: &Checked, object: &Value) -> Outcome {
+    let Some(expression) = checked.expression() else { return Outcome::Invalid };
     let budget = Arc::new(Budget::new());
     let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
     add_functions(&mut context, &budget);

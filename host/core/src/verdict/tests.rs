@@ -442,3 +442,16 @@ fn reasons_as_the_sdk_writes_them_are_taken() {
         Verdict::Pending { why: "not looked at yet".into() }
     );
 }
+
+#[test]
+fn a_trusted_expression_is_compiled_when_it_is_asked() {
+    super::trust_expressions(["object.status.trusted == true".to_owned(), "object.status.(".to_owned()]);
+    let good = compiled("object.status.trusted == true", "false");
+    assert_eq!(good.judge(Some(&json!({"status": {"trusted": true}}))), Verdict::Succeeded);
+    // Nothing that was written down wrongly passes for done.
+    let bad = compiled("object.status.(", "false");
+    assert_eq!(
+        bad.judge(Some(&json!({"status": {}}))),
+        Verdict::Failed { reason: "the predicate `succeeded` is no expression".into() }
+    );
+}

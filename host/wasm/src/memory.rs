@@ -1,4 +1,4 @@
-//! What components say of themselves, remembered beside their compiled code.
+//! What this program has found out once and need not find out at every start, in files beside the compiled components.
 //!
 //! A component's descriptors are constant, and to ask for them, to parse them and to check every schema in them is most of
 //! what a start costs that compiles nothing. They are believed as far as the compiled code is: the folder is ours alone.
@@ -6,18 +6,19 @@
 
 use crate::cache::{hash, open};
 use crate::record::stamp;
-use ilab_core::contract::Descriptor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// First line of a file; another format gets another one.
-const FORMAT: &str = "ilab-host described component 1";
-/// More than the largest component may say of itself.
+const FORMAT: &str = "ilab-host memory 1";
+/// More than the largest component may say of itself, or anybody else.
 const LIMIT: u64 = 16 << 20;
 
-/// Where one component's descriptors are remembered.
+/// One thing that is remembered.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     path: PathBuf,
     /// This build of the program.
     program: String,
@@ -31,7 +32,8 @@ impl Memory {
     }
 
     /// What was written down by this build of the program, whole.
-    pub(crate) fn read(&self) -> Option<Vec<Descriptor>> {
+    #[must_use]
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         let mut text = String::new();
         open(&self.path).ok()?.take(LIMIT).read_to_string(&mut text).ok()?;
         let text = text.strip_prefix(FORMAT)?.strip_prefix('\n')?;
@@ -41,8 +43,12 @@ impl Memory {
         whole.then(|| serde_json::from_str(json).ok()).flatten()
     }
 
-    pub(crate) fn write(&self, descriptors: &[Descriptor]) -> io::Result<()> {
-        let json = serde_json::to_string(descriptors)?;
+    /// Writes it down, whole or not at all, in the place of what was there.
+    ///
+    /// # Errors
+    /// When the file cannot be written. What is not remembered is only found out again.
+    pub fn write<T: Serialize>(&self, what: &T) -> io::Result<()> {
+        let json = serde_json::to_string(what)?;
         let sha256 = hash(json.as_bytes())?.0;
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
@@ -55,35 +61,28 @@ impl Memory {
 mod tests {
     use super::*;
 
-    fn descriptor() -> Descriptor {
-        serde_json::from_value(serde_json::json!({
-            "name": "one", "summary": "A stage", "group": "train", "selected-by": null, "after": [], "parameters": [],
-            "credentials": [], "volumes": [], "inputs": [], "outputs": [],
-            "creates": [{"api-version": "batch/v1", "kind": "Job"}], "licence": null, "homepage": null,
-        }))
-        .unwrap()
-    }
-
     #[test]
     fn only_what_this_program_wrote_down_whole_is_believed() {
         let folder = tempfile::tempdir().unwrap();
         let memory = Memory::at(folder.path().join("x.stages")).unwrap();
-        assert_eq!(memory.read(), None, "nothing is there");
-        memory.write(&[descriptor()]).unwrap();
-        assert_eq!(memory.read(), Some(vec![descriptor()]));
+        let read = |memory: &Memory| memory.read::<Vec<String>>();
+        assert_eq!(read(&memory), None, "nothing is there");
+        let stages = vec!["A stage".to_owned()];
+        memory.write(&stages).unwrap();
+        assert_eq!(read(&memory), Some(stages));
 
         let other = Memory { path: memory.path.clone(), program: "another build".to_owned() };
-        assert_eq!(other.read(), None);
+        assert_eq!(read(&other), None);
 
         let text = std::fs::read_to_string(&memory.path).unwrap();
         std::fs::write(&memory.path, text.replace("A stage", "Astage ")).unwrap();
-        assert_eq!(memory.read(), None, "changed");
+        assert_eq!(read(&memory), None, "changed");
         std::fs::write(&memory.path, &text[..text.len() - 1]).unwrap();
-        assert_eq!(memory.read(), None, "cut off");
+        assert_eq!(read(&memory), None, "cut off");
 
         std::fs::write(&memory.path, &text).unwrap();
         let link = folder.path().join("link.stages");
         std::os::unix::fs::symlink(&memory.path, &link).unwrap();
-        assert_eq!(Memory { path: link, program: memory.program.clone() }.read(), None, "a link");
+        assert_eq!(read(&Memory { path: link, program: memory.program.clone() }), None, "a link");
     }
 }
