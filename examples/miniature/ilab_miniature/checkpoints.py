@@ -1,7 +1,7 @@
 """Checkpoints on disk, laid out as main_ds lays them out, but each one whole or not there at all.
 
     OUTPUT/hf_format/samples_<N>/       a Hugging Face model
-    OUTPUT/full_state/epoch_<E>/        all that is needed to go on after epoch E
+    OUTPUT/full_state/epoch_<E>/        all that is needed to go on after epoch E, or in the middle of it
     OUTPUT/.unfinished/                 where they are written before they are renamed
 
 main_ds writes in place, so a pod that dies while saving leaves a folder that looks like a checkpoint.
@@ -41,10 +41,12 @@ class Progress:
     """How far training has come."""
 
     epoch: int
-    """The last epoch that is complete."""
+    """The last epoch that is complete; with `global_step` the one that was interrupted."""
     samples_seen: int
     step: int
     """The last step that is complete."""
+    global_step: int | None = None
+    """In mid-epoch: the step at which main_ds's own count stood, which begins with each process."""
 
 
 def save_hf_format(model: PreTrainedModel, tokenizer_from: Path, output: Path, name: str) -> Path:
@@ -78,9 +80,11 @@ def save_full_state(
         metadata = {
             "current_epoch": progress.epoch,
             "samples_seen": progress.samples_seen,
-            # main_ds keeps the step under "global_step", but there it marks a checkpoint taken in mid-epoch.
+            # For the log alone; main_ds does not have it.
             "completed_step": progress.step,
         }
+        if progress.global_step is not None:
+            metadata["global_step"] = progress.global_step
         torch.save(metadata, folder / _METADATA)
 
     return _write_whole(output, output / "full_state" / f"epoch_{progress.epoch}", write)
@@ -107,7 +111,9 @@ def load_full_state(
     optimizer.load_state_dict(_load(folder / "optimizer.bin"))
     scheduler.load_state_dict(_load(folder / "scheduler.bin"))
     metadata = _load(folder / _METADATA)
-    return Progress(metadata["current_epoch"], metadata["samples_seen"], metadata["completed_step"])
+    return Progress(
+        metadata["current_epoch"], metadata["samples_seen"], metadata["completed_step"], metadata.get("global_step")
+    )
 
 
 def _load(path: Path) -> Any:

@@ -100,7 +100,6 @@ _UNSUPPORTED = {
     "block_size": "continual pretraining",
     "NEFTune_alpha": "NEFTune",
     "chat_tmpl_path": "another chat template than the model's",
-    "on_demand_checkpointing": "on-demand checkpoints",
     "use_liger": "Liger kernels",
     "validation_split": "validation",
     "callbacks": "callbacks",

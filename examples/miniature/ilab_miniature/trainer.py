@@ -40,6 +40,16 @@ class Place:
     world: int
 
 
+@dataclass(frozen=True)
+class Gradients:
+    """What a step has computed and not yet applied."""
+
+    totals: torch.Tensor
+    """Loss, samples and tokens of this rank."""
+    counted: int
+    mini_batches: int
+
+
 @dataclass
 class StepResult:
     """What a step did, over all ranks."""
@@ -82,6 +92,8 @@ class Trainer:
             num_training_steps=args.num_epochs * self.steps_per_epoch,
         )
         self.step = 1
+        self.counted_before = 0
+        """Steps before this process began, which main_ds's own count leaves out."""
         self.samples_seen = 0
         self.first_epoch = args.current_epoch
         self.last_step = args.last_step
@@ -96,7 +108,9 @@ class Trainer:
             order = epoch_order(len(self.samples), self.args.seed, epoch)
             for positions in steps_of(order, self.args.effective_batch_size):
                 if self.step > self.last_step:
-                    self._train_step(epoch, [self.samples[position] for position in positions])
+                    batch = [self.samples[position] for position in positions]
+                    if not self._train_step(epoch, batch):
+                        return
                 self.step += 1
             if self.args.checkpoint_at_epoch:
                 self._save(epoch)
@@ -105,14 +119,21 @@ class Trainer:
 
     # One step.
 
-    def _train_step(self, epoch: int, batch: list[Sample]) -> None:
+    def _train_step(self, epoch: int, batch: list[Sample]) -> bool:
+        """Train one batch; False when the training was asked to stop, and its state is saved."""
         started = time.monotonic()
-        result = self._descend(batch)
+        gradients = self._gradients(batch)
+        # main_ds asks at three more points; what is saved there is saved here too.
+        if self._stopped(epoch, "before optimizer step", self.step - 1):
+            return False
+        result = self._descend(gradients)
+        self.samples_seen += result.samples
+        if self._stopped(epoch, "after optimizer step", self.step):
+            return False
         say(
             f"Epoch: {epoch}, Step: {self.step}, Rank: {self.place.rank}, loss = {result.loss:.6f}, "
             f"grad_accum_steps = {result.mini_batches}"
         )
-        self.samples_seen += result.samples
         self._write(
             {
                 "epoch": epoch,
@@ -135,8 +156,9 @@ class Trainer:
         )
         if self.args.save_samples > 0 and self.samples_seen % self.args.save_samples == 0:
             self._save_model()
+        return True
 
-    def _descend(self, batch: list[Sample]) -> StepResult:
+    def _gradients(self, batch: list[Sample]) -> Gradients:
         lengths = [len(sample.input_ids) for sample in batch]
         # The mean over all the batch's tokens, whichever rank has them; DDP divides by the number of ranks itself.
         counted = sum(sample.counted for sample in batch)
@@ -154,16 +176,20 @@ class Trainer:
         if not todo:
             # A rank without work in a small last batch still takes part in the exchange of gradients.
             (self._loss([Sample([0, 0], [IGNORED, IGNORED])]) * 0.0).backward()  # type: ignore[no-untyped-call]
+        return Gradients(total, counted, max(len(todo), 1))
+
+    def _descend(self, gradients: Gradients) -> StepResult:
         # The numbers for the log travel while the weights are updated.
-        totals = dist.all_reduce(total, async_op=True)
+        totals = dist.all_reduce(gradients.totals, async_op=True)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad()
         totals.wait()
-        loss_sum, samples_done, tokens = total.tolist()
+        loss_sum, samples, tokens = gradients.totals.tolist()
+        counted = gradients.counted
         return StepResult(
-            loss_sum / max(counted, 1), int(samples_done), int(tokens), counted, max(len(todo), 1), float(norm)
+            loss_sum / max(counted, 1), int(samples), int(tokens), counted, gradients.mini_batches, float(norm)
         )
 
     def _loss(self, samples: list[Sample]) -> torch.Tensor:
@@ -180,7 +206,7 @@ class Trainer:
     # Checkpoints.
 
     def _resume(self) -> None:
-        """Go on after the highest complete epoch in the output folder, which all ranks must share."""
+        """Go on from the state of the highest epoch in the output folder, which all ranks must share."""
         latest = checkpoints.latest_full_state(self.output)
         epoch = torch.tensor([int(latest.name.removeprefix("epoch_")) if latest else -1])
         seen = [torch.zeros_like(epoch) for _ in range(self.place.world)]
@@ -193,19 +219,43 @@ class Trainer:
         if latest is None:
             return
         progress = checkpoints.load_full_state(latest, self.model, self.optimizer, self.scheduler)
-        self.first_epoch = progress.epoch + 1
         self.samples_seen = progress.samples_seen
+        self._say_once(f"Loading state from: {latest}")
+        if progress.global_step is not None:
+            # As main_ds does it, to the letter: from the beginning of that epoch it passes over so many batches.
+            self.first_epoch = progress.epoch
+            self.counted_before = progress.epoch * self.steps_per_epoch
+            self.step = self.counted_before + 1
+            self.last_step = self.counted_before + progress.global_step
+            self._say_once(f"Resuming mid-epoch: epoch={self.first_epoch}, last_step={progress.global_step}")
+            return
+        self.first_epoch = progress.epoch + 1
+        self.counted_before = progress.step
         self.step = progress.step + 1
         self.last_step = 0
-        self._say_once(f"Loading state from: {latest}")
         self._say_once(f"Resuming at epoch {self.first_epoch}, step {self.step}, samples seen {self.samples_seen}")
+
+    def _stopped(self, epoch: int, where: str, completed: int) -> bool:
+        """Whether the training was asked to stop; then its state is saved."""
+        if not self.args.on_demand_checkpointing:
+            return False
+        # Loaded here: only these trainings need the rest of the library that comes with it.
+        from ilab_miniature.on_demand import requested
+
+        if not requested():
+            return False
+        self._save_model()
+        self._save_state(checkpoints.Progress(epoch, self.samples_seen, completed, self.step - self.counted_before))
+        say(f"On-demand checkpoint saved ({where}). Exiting training.")
+        return True
 
     def _save(self, epoch: int) -> None:
         self._save_model()
-        if not self.args.accelerate_full_state_at_epoch:
-            return
+        if self.args.accelerate_full_state_at_epoch:
+            self._save_state(checkpoints.Progress(epoch, self.samples_seen, self.step - 1))
+
+    def _save_state(self, progress: checkpoints.Progress) -> None:
         if self.place.rank == 0:
-            progress = checkpoints.Progress(epoch, self.samples_seen, self.step - 1)
             folder = checkpoints.save_full_state(self.model, self.optimizer, self.scheduler, self.output, progress)
             say(f"Model state saved in: {folder}")
         dist.barrier()

@@ -34,12 +34,15 @@ build_image() { # RESULT BASE
   root=$work/rootfs
   mkdir -p "$root/$site/ilab_miniature"
   cp "$folder"/ilab_miniature/*.py "$root/$site/ilab_miniature/"
-  cp --remove-destination "$here/miniature_env.py" "$here/miniature_env.pth" "$root/$site/"
+  cp --remove-destination "$here/miniature_env.py" "$here/miniature_env.pth" "$here/numba.py" "$root/$site/"
+  # Before /usr/bin on every container's PATH.
+  install -D -m 0755 "$here/torchrun" "$root/usr/local/bin/torchrun"
   local questions=$root/$site/instructlab/eval/data/mt_bench
   cp --remove-destination "$here/mt_bench/question.jsonl" "$questions/question.jsonl"
   cp --remove-destination "$here/mt_bench/gpt-4.jsonl" "$questions/reference_answer/gpt-4.jsonl"
-  in_tree "$root" python3 -m compileall -q --invalidation-mode unchecked-hash "/$site/ilab_miniature" "/$site/miniature_env.py" >&2
+  in_tree "$root" python3 -m compileall -q --invalidation-mode unchecked-hash "/$site/ilab_miniature" "/$site/miniature_env.py" "/$site/numba.py" >&2
   in_tree "$root" python3 -m ilab_miniature.main_ds --help >/dev/null || die "the trainer does not start in the image"
+  in_tree "$root" python3 -c 'import instructlab.training.main_ds' || die "the real launcher does not load in the image"
   # Sample data depends on the base alone: its key stands beside the tree for data/build.sh.
   basename "$2" >"$work/base-key"
   remove_tree "$1"
@@ -66,7 +69,7 @@ lock_cache "$cache"
 base=$cache/base-$(digest_of "$here" packages.txt requirements.txt base.sh trim.sh)
 [[ -d $base/rootfs ]] || build_base "$base"
 image=$cache/$(digest_of "$folder" ilab_miniature image/{build,base,trim}.sh image/{packages,requirements}.txt \
-  image/miniature_env.{py,pth} image/mt_bench)
+  image/miniature_env.{py,pth} image/numba.py image/torchrun image/mt_bench)
 if [[ ! -d $image/rootfs ]]; then
   build_image "$image" "$base"
   say "image: complete, $(size_of "$image")"

@@ -81,6 +81,7 @@ def arguments(**changes: object) -> argparse.Namespace:
 
 def test_the_flags_of_the_training_stage_can_be_carried_out() -> None:
     assert flags.problems(arguments()) == []
+    assert flags.problems(arguments(on_demand_checkpointing=True)) == []
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,21 @@ def test_a_command_line_that_cannot_be_carried_out(pod: Pod, flags: tuple[str, .
     assert word in result.stderr
 
 
+def test_the_images_torchrun_puts_the_trainer_in_the_place_of_main_ds_alone(pod: Pod) -> None:
+    library = "/usr/local/lib/python3.13/dist-packages/instructlab/training"
+    start = "torchrun --nnodes=1 --nproc-per-node=1 --node-rank=0 --master-addr=127.0.0.1 --rdzv-backend=static".split()
+    start.append(f"--master-port={free_port()}")
+    path = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+    result = pod.run(*start, f"{library}/main_ds.py", "--is_granite", **path)
+    assert result.returncode != 0
+    assert "main_ds.py: error: unrecognized arguments: --is_granite" in result.stderr
+    # The real one would not come so far: it loads the GPU's libraries first.
+    assert "DeepSpeed" not in result.stderr
+    (pod.data / "echo.py").write_text("import sys; print(sys.argv)")
+    other = pod.run(*start, "/data/echo.py", "main_ds.py", "a blank", "", **path)
+    assert "['/data/echo.py', 'main_ds.py', 'a blank', '']" in other.stdout
+
+
 def test_the_trainer_has_every_flag_of_main_ds(pod: Pod) -> None:
     result = pod.run("python3", "-m", "ilab_miniature.main_ds", "--help")
     source = next(pod.rootfs.glob("usr/local/lib/python3*/dist-packages/instructlab/training/main_ds.py")).read_text()
