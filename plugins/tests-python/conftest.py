@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import container
 import kit
 import wheels
 
@@ -32,3 +35,38 @@ def judge() -> Iterator[kit.JudgeServer]:
 def evaluators() -> Path:
     """The real instructlab-eval."""
     return wheels.unpacked(*wheels.EVAL)
+
+
+@pytest.fixture(scope="session")
+def claim(tmp_path_factory: pytest.TempPathFactory) -> container.Container:
+    """A claim with the miniature's sample archive unpacked."""
+    root = container.root_file_system("ilab_miniature.server")
+    generator = kit.PLUGINS.parent / "examples" / "miniature" / "data"
+    if not (generator / "generate.py").is_file():
+        pytest.skip("the miniature's data generator is not there")
+    data = tmp_path_factory.mktemp("claim")
+    pod = container.Container(root, data)
+    made = pod.run(generator, "generate.py", "--output", "/data/sample.tar.gz", "--base-steps", "60", HOME="/tmp")
+    assert made.code == 0, made.stderr
+    with tarfile.open(data / "sample.tar.gz") as archive:
+        archive.extractall(data, filter="data")
+    return pod
+
+
+@pytest.fixture(scope="session")
+def mounted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The scripts of each stage as the kubelet mounts them."""
+    root = tmp_path_factory.mktemp("scripts")
+    return {stage: kit.mount(stage, root / stage) for stage in ("fetch", "train", "mt-bench", "final-eval")}
+
+
+@pytest.fixture(scope="session")
+def preprocessed(claim: container.Container, mounted: dict[str, Path]) -> dict[str, Any]:
+    outcome = claim.run(
+        mounted["fetch"],
+        "preprocess.py",
+        *("--model", container.MODEL, "--data-dir", "/data/data", "--output-dir", "/data/data/processed_data"),
+        *("--max-seq-len", "4096", "--max-batch-len", "20000"),
+    )
+    assert outcome.code == 0, outcome.stderr
+    return outcome.outputs()

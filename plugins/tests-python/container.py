@@ -16,6 +16,8 @@ import wheels
 
 # An arbitrary user without a home folder, as OpenShift gives to pods.
 _UID = "1000650000"
+# Where the sample archive has its base model.
+MODEL = "/data/model"
 
 
 def root_file_system(module: str) -> Path:
@@ -42,7 +44,12 @@ class Container:
 
     def command(self, scripts: Path, script: str, arguments: Sequence[str], env: dict[str, str]) -> list[str]:
         """The command that runs a script inside."""
-        variables = {"PATH": "/usr/bin:/bin", "HOME": "/", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"} | env
+        variables = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/",
+            "LC_ALL": "C.UTF-8",
+            "OMP_NUM_THREADS": "1",
+        } | env
         command = ["bwrap", "--unshare-user", "--uid", _UID, "--gid", "0", "--unshare-pid", "--as-pid-1"]
         command += ["--unshare-ipc", "--unshare-uts", "--die-with-parent", "--ro-bind", str(self.root), "/"]
         command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind", str(self.data), "/data"]

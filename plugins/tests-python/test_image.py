@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import subprocess
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,36 +20,13 @@ import pytest
 
 import container
 import kit
+from container import MODEL
 from serving import free_port
 
 pytestmark = pytest.mark.image
 
-MODEL = "/data/model"
 NODES = 3
 EPOCHS = {1: 1, 2: 3}
-
-
-@pytest.fixture(scope="module")
-def claim(tmp_path_factory: pytest.TempPathFactory) -> container.Container:
-    """A claim with the miniature's sample archive unpacked."""
-    root = container.root_file_system("ilab_miniature.server")
-    generator = kit.PLUGINS.parent / "examples" / "miniature" / "data"
-    if not (generator / "generate.py").is_file():
-        pytest.skip("the miniature's data generator is not there")
-    data = tmp_path_factory.mktemp("claim")
-    pod = container.Container(root, data)
-    made = pod.run(generator, "generate.py", "--output", "/data/sample.tar.gz", "--base-steps", "60", HOME="/tmp")
-    assert made.code == 0, made.stderr
-    with tarfile.open(data / "sample.tar.gz") as archive:
-        archive.extractall(data, filter="data")
-    return pod
-
-
-@pytest.fixture(scope="module")
-def mounted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The scripts of each stage as the kubelet mounts them."""
-    root = tmp_path_factory.mktemp("scripts")
-    return {stage: kit.mount(stage, root / stage) for stage in ("fetch", "train", "mt-bench", "final-eval")}
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +44,6 @@ def _rate(prompt: str) -> str | None:
         return None
     wanted, given = (set(re.findall(r"\w+", text.lower())) for text in (found.group(1), answer.group(0)))
     return str(1 + round(9 * len(wanted & given) / max(1, len(wanted))))
-
-
-@pytest.fixture(scope="module")
-def preprocessed(claim: container.Container, mounted: dict[str, Path]) -> dict[str, Any]:
-    outcome = claim.run(
-        mounted["fetch"],
-        "preprocess.py",
-        *("--model", MODEL, "--data-dir", "/data/data", "--output-dir", "/data/data/processed_data"),
-        *("--max-seq-len", "4096", "--max-batch-len", "20000"),
-    )
-    assert outcome.code == 0, outcome.stderr
-    return outcome.outputs()
 
 
 def start(claim: container.Container, scripts: Path, phase: int, base: str, data: str) -> list[subprocess.Popen[str]]:

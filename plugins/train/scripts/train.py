@@ -1,7 +1,8 @@
 """Launch one rank of the distributed training and vouch for its result.
 
 Everything after `--` goes to the training module as it is. The training operator's RANK, MASTER_ADDR and MASTER_PORT
-say which rank this is and where they meet. Rank 0 prints the outputs; the exit status is torchrun's.
+say which rank this is and where they meet. Rank 0 prints the outputs; the exit status is torchrun's, or with on-demand
+checkpointing 143 as long as the training is not complete.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import preemptible
 from checkpoints import incomplete_reason
 from outputs import outputs_line
 from runner import BadInput, Failed, Parser, execute, positive_int, prepare_environment, say
@@ -42,11 +44,14 @@ def arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--nnodes", type=positive_int, required=True)
     parser.add_argument("--nproc-per-node", type=positive_int, required=True)
     parser.add_argument("--module", required=True, help="the module that torchrun runs")
+    parser.add_argument("--on-demand-checkpointing", action="store_true", help="save the state when told to stop")
     parser.add_argument("--run-id", help="refuse an output folder with another run's checkpoints")
     parser.add_argument("--confirm-timeout", type=positive_int, default=300, help="seconds that ranks wait for rank 0")
     args = parser.parse_args(own)
     if not separator or not flags:
         parser.error("the flags of the training module are missing: put them after --")
+    if args.on_demand_checkpointing and args.module != preemptible.MODULE:
+        parser.error(f"--on-demand-checkpointing runs {preemptible.MODULE}, not {args.module}")
     return args, flags
 
 
@@ -124,7 +129,10 @@ def torchrun() -> list[str]:
 
 
 def command(args: argparse.Namespace, rank: Rank, flags: Sequence[str]) -> list[str]:
-    """The command line of torchrun."""
+    """The command line of torchrun, or of what starts it and passes on to it that the state is to be saved."""
+    if args.on_demand_checkpointing:
+        meet = (rank.address, rank.port)
+        return preemptible.command(rank.number, args.nnodes, args.nproc_per_node, meet, flags)
     return [
         *torchrun(),
         "--nnodes",

@@ -77,6 +77,8 @@ pub struct Settings {
     pub disable_flash_attn: bool,
     /// Further arguments of the module.
     pub extra_args: Vec<String>,
+    /// Whether the state is saved when a pod is told to stop, so that a restart loses no step.
+    pub on_demand_checkpointing: bool,
     /// Size of `/dev/shm`.
     pub shm_size: String,
 }
@@ -170,5 +172,10 @@ fn hyperparameters(phase: Phase) -> Vec<Parameter> {
             json!({"type": "array", "maxItems": 50, "items": argument}),
         )
         .default(json!([])),
+        Parameter::boolean(
+            "on-demand-checkpointing",
+            "Save the state when a pod is preempted, and go on from it; needs instructlab-training 0.16",
+        )
+        .default(false),
     ]
 }

@@ -1,6 +1,7 @@
 //! The stage: where a training starts from and ends up, and its PyTorchJob.
 
 use crate::argv::training_argv;
+use crate::preemption;
 use crate::settings::{Phase, Settings};
 use ilab_stage_sdk::instructlab::{self, DATA_ROOT, data_volume, python_container, scripts, scripts_volume};
 use ilab_stage_sdk::k8s::core::v1::ConfigMap;
@@ -118,12 +119,16 @@ impl Stage for Train {
         let data = ctx.path_input(input, DATA_ROOT)?.unwrap_or(default);
         let output = self.output_dir(&settings, ctx)?;
         let argv = training_argv(&settings, base, data, &output)?;
+        if settings.on_demand_checkpointing {
+            preemption::check(&settings, data)?;
+        }
         let (phase, nnodes, nproc) = (
             self.0.number().to_string(),
             (settings.workers + 1).to_string(),
             gpus.nproc_per_node.to_string(),
         );
-        let run_id = run_id(ctx, &argv);
+        let mode = settings.on_demand_checkpointing.then(|| "--on-demand-checkpointing".to_owned());
+        let run_id = run_id(ctx, argv.iter().chain(&mode));
         let own = [
             ("--phase", phase.as_str()),
             ("--run-id", &run_id),
@@ -139,20 +144,26 @@ impl Stage for Train {
             CONTAINER,
             &settings.image,
             "train.py",
-            own.chain(["--".to_owned()]).chain(argv),
+            own.chain(mode).chain(["--".to_owned()]).chain(argv),
         )
         .resources(gpus.add_to(resources.resources()))
         .mount("shm", "/dev/shm");
         let spec = data_volume(ctx, pod::spec([pods.with_env(container)?]))?
             .volume(pod::memory_volume("shm", &settings.shm_size));
         let spec = scripts_volume(ctx, spec);
-        let template = pod::template(&self.0.name(), pods.pod(spec));
+        let mut spec = pods.pod(spec);
+        let mut backoff_limit = pods.backoff_limit;
+        if settings.on_demand_checkpointing {
+            spec.termination_grace_period_seconds = Some(preemption::GRACE_SECONDS);
+            backoff_limit = preemption::backoff_limit(backoff_limit, settings.workers);
+        }
+        let template = pod::template(&self.0.name(), spec);
 
         let name = ctx.name();
         let mut job = PyTorchJob::new(
             &name,
             RunPolicy {
-                backoff_limit: Some(pods.backoff_limit),
+                backoff_limit: Some(backoff_limit),
                 clean_pod_policy: Some("Running".into()),
                 active_deadline_seconds: pods.deadline(),
                 ..RunPolicy::default()
@@ -180,12 +191,13 @@ impl Stage for Train {
 }
 
 /// Tells one training from another that happens to have the same output folder: the same run name on a claim that was
-/// kept, with other settings or other data, must not go on from old checkpoints or pass for finished.
-fn run_id(ctx: &Ctx, argv: &[String]) -> String {
+/// kept, with other settings or other data, must not go on from old checkpoints or pass for finished. Nor must a training
+/// without on-demand checkpointing go on from a state that only the launcher with it can read.
+fn run_id<'a>(ctx: &'a Ctx, argv: impl Iterator<Item = &'a String>) -> String {
     let archive = ctx.input(ARCHIVE).and_then(Value::as_str).unwrap_or_default();
     // FNV-1a: it tells apart, it does not protect.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for part in argv.iter().map(String::as_str).chain([archive]) {
+    for part in argv.map(String::as_str).chain([archive]) {
         for byte in part.bytes().chain([0]) {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

@@ -4,7 +4,7 @@ mod kit;
 
 use ilab_stage_sdk::testkit::{Sample, accepted, bad_inputs, golden, scripts_complete};
 use ilab_stage_train::{Phase, SCRIPTS, Train};
-use kit::{LAST, after, container, phase_1, phase_2, volumes, words};
+use kit::{LAST, after, container, module_argv, phase_1, phase_2, volumes, words};
 use serde_json::{Value, json};
 
 #[test]
@@ -26,6 +26,11 @@ fn renders_what_the_golden_files_say() {
         .set("extra-args", json!(["--use_liger", "--NEFTune_alpha=5"]))
         .set("active-deadline-seconds", 86_400);
     golden("tests/golden/everything-set.yaml", &everything.yaml());
+    golden("tests/golden/on-demand.yaml", &on_demand(phase_1()).set("workers", 2).yaml());
+}
+
+fn on_demand(sample: Sample<'_>) -> Sample<'_> {
+    sample.set("on-demand-checkpointing", true)
 }
 
 #[test]
@@ -35,6 +40,7 @@ fn the_host_accepts_it_at_its_strictest() {
     accepted(&one, &phase_1().set("gpus", 0).set("workers", 0).set("queue-name", "user-queue"));
     accepted(&two, &phase_2());
     accepted(&two, &phase_2().set("run-as-user", 1000).set("fs-group", 1000));
+    accepted(&two, &on_demand(phase_2()));
 }
 
 #[test]
@@ -131,6 +137,49 @@ fn the_operator_gives_up_on_a_crash_loop() {
     let limited = phase_1().set("backoff-limit", 0).set("active-deadline-seconds", 60);
     let policy = limited.object("PyTorchJob")["spec"]["runPolicy"].clone();
     assert_eq!(policy, json!({"backoffLimit": 0, "cleanPodPolicy": "Running", "activeDeadlineSeconds": 60}));
+}
+
+#[test]
+fn a_preempted_job_has_the_time_to_save_and_the_restarts_to_go_on() {
+    let sample = on_demand(phase_1()).set("workers", 4);
+    let spec = sample.object("PyTorchJob")["spec"].clone();
+    // Every pod of the five starts again when one is preempted, and the operator counts them all.
+    assert_eq!(spec["runPolicy"]["backoffLimit"], 15);
+    for role in ["Master", "Worker"] {
+        let replicas = &spec["pytorchReplicaSpecs"][role];
+        assert_eq!(replicas["restartPolicy"], "OnFailure", "whatever is not 0 is started again, 143 too");
+        assert_eq!(replicas["template"]["spec"]["terminationGracePeriodSeconds"], 480);
+        // Process 1 is the launcher: a shell in its place would keep SIGTERM from it.
+        let command = &replicas["template"]["spec"]["containers"][0]["command"];
+        assert_eq!((&command[0], &command[1]), (&json!("python3"), &json!("/ilab/scripts/train.py")));
+    }
+    let words = words(&sample);
+    let own = words.iter().take_while(|word| *word != "--");
+    assert_eq!(own.filter(|word| *word == "--on-demand-checkpointing").count(), 1);
+    // What main_ds is told stays the same; the launcher tells it to look for requests.
+    assert_eq!(module_argv(&sample), module_argv(&phase_1()));
+}
+
+#[test]
+fn without_the_parameter_nothing_is_different() {
+    let job = phase_1().object("PyTorchJob");
+    let pod = &job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"];
+    assert_eq!(pod.get("terminationGracePeriodSeconds"), None);
+    assert!(!words(&phase_1()).contains(&"--on-demand-checkpointing".to_owned()));
+    // Nor does it go on from what the other kind of training has left.
+    let id = |sample: Sample<'_>| after(&words(&sample), "--run-id");
+    assert_ne!(id(phase_1()), id(on_demand(phase_1())));
+}
+
+#[test]
+fn on_demand_checkpointing_needs_data_under_the_name_that_the_library_reads() {
+    let named = |path: &str| on_demand(phase_1()).input("sdg-data-fetch.knowledge-data", path).try_render();
+    assert!(named("/data/other/data.jsonl").is_ok());
+    let refused = named("/data/other/k.jsonl").unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "parameter on-demand-checkpointing: /data/other/k.jsonl is not called data.jsonl, as it has to be"
+    );
 }
 
 #[test]
