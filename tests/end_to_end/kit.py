@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,8 +42,18 @@ def ended_within(process: subprocess.Popen[str], seconds: float) -> Iterator[thr
         timer.cancel()
 
 
-def watched(command: Sequence[str | Path], log: Path, seconds: float, env: Mapping[str, str] | None = None) -> str:
-    """Runs a command, shows what it tells people, and gives its output.
+def ignore(_line: str) -> None:
+    """For those who need not see a command's lines."""
+
+
+def watched(
+    command: Sequence[str | Path],
+    log: Path,
+    seconds: float,
+    env: Mapping[str, str] | None = None,
+    seen: Callable[[str], None] = ignore,
+) -> str:
+    """Runs a command, shows what it tells people, and gives its output. `seen` gets every line when it is told.
 
     What pods print, one line in a hundred of interest, goes to the log only.
     """
@@ -57,10 +67,16 @@ def watched(command: Sequence[str | Path], log: Path, seconds: float, env: Mappi
         reader = threading.Thread(target=lambda: lines.extend(output))
         reader.start()
         with ended_within(process, seconds) as late:
-            for line in process.stderr:
-                kept.write(line)
-                if " | " not in line:
-                    print(f"   {line}", end="", flush=True)
+            try:
+                for line in process.stderr:
+                    kept.write(line)
+                    seen(line)
+                    if " | " not in line:
+                        print(f"   {line}", end="", flush=True)
+            except BaseException:
+                # Whatever has gone wrong: the command is not left to itself.
+                process.kill()
+                raise
             code = process.wait()
         reader.join()
     end = "".join(log.read_text(errors="replace").splitlines(keepends=True)[-60:])

@@ -9,14 +9,14 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kit import ROOT, RUN, end, first_line, phase, watched
+from kit import ROOT, RUN, end, first_line, ignore, phase, watched
 
 MINIATURE = ROOT / "examples/miniature"
 NAMESPACE = "e2e"
@@ -25,6 +25,7 @@ HOST_IMAGE = "localhost/ilab-host:0.1.0"
 NO_NODE = 3
 CLUSTER_START = 600
 RUN_BOUND = 1500
+PREEMPTED_BOUND = 900
 INSIDE_BOUND = 400
 
 Record = dict[str, Any]
@@ -41,14 +42,21 @@ class Cluster:
     credentials: dict[str, str]
     work: Path
 
-    def host(self, *arguments: str, log: str = "log", seconds: float = 120, credentials: bool = False) -> str:
-        """Runs ilab-host on this machine and gives its output."""
+    def host(
+        self,
+        *arguments: str,
+        log: str = "log",
+        seconds: float = 120,
+        credentials: bool = False,
+        seen: Callable[[str], None] = ignore,
+    ) -> str:
+        """Runs ilab-host on this machine and gives its output; `seen` gets what it tells people, line by line."""
         # Nothing that the shell of the developer has set goes in.
         theirs = ("ILAB_", "KUBE", "SDG_", "JUDGE_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
         if credentials:
             environment |= self.credentials
-        return watched([program("ILAB_HOST"), *arguments], self.work / log, seconds, environment)
+        return watched([program("ILAB_HOST"), *arguments], self.work / log, seconds, environment, seen)
 
     def kube(self, *arguments: str, given: str | None = None, seconds: float = 60, check: bool = True) -> str:
         """Runs kubectl as the administrator and gives its output."""
@@ -62,6 +70,19 @@ class Cluster:
         )
         assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
+
+    def run(self, run: str, *what: str, log: str, seconds: float, seen: Callable[[str], None] = ignore) -> str:
+        """Runs stages from outside the cluster, with what the README says of one's own."""
+        return self.host(
+            *("run", *what, "--run", run, "--plugins", str(ROOT / "plugins")),
+            *("--values", str(MINIATURE / "values.yaml")),
+            *("--kubeconfig", self.kubeconfig, "-n", NAMESPACE, "--storage-class", self.storage_class),
+            *("--judge-serving-model-endpoint", self.judge, "--judge-serving-model-name", "miniature-judge"),
+            log=log,
+            seconds=seconds,
+            credentials=True,
+            seen=seen,
+        )
 
     def record(self, run: str) -> Record:
         """The stages of a run, as its record in the cluster has them."""
@@ -178,16 +199,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def outside(cluster: Cluster) -> Record:
-    """All six stages, run by a host outside the cluster, with what the README says of one's own cluster."""
+    """All six stages, run by a host outside the cluster."""
     with phase("the six stages on the node"):
-        cluster.host(
-            *("run", "--run", RUN, "--plugins", str(ROOT / "plugins"), "--values", str(MINIATURE / "values.yaml")),
-            *("--kubeconfig", cluster.kubeconfig, "-n", NAMESPACE, "--storage-class", cluster.storage_class),
-            *("--judge-serving-model-endpoint", cluster.judge, "--judge-serving-model-name", "miniature-judge"),
-            log="run.log",
-            seconds=RUN_BOUND,
-            credentials=True,
-        )
+        cluster.run(RUN, log="run.log", seconds=RUN_BOUND)
     return cluster.record(RUN)
 
 
@@ -224,6 +238,59 @@ def test_the_model_is_in_the_store(outside: Record, cluster: Cluster) -> None:
     # Of the same files as the demo's; key, size and digest hold the time of the upload.
     uploaded = cluster.work / "store/sdg" / outputs["key"]
     assert uploaded.stat().st_size == outputs["bytes"]
+
+
+def test_a_training_goes_on_after_a_worker_was_preempted(outside: Record, cluster: Cluster) -> None:
+    """A worker's pod is deleted in the middle of the second epoch; every rank saves, starts again and goes on."""
+    name = "preempted"
+    job, worker = f"{name}-train-phase-1", f"{name}-train-phase-1-worker-0"
+    settings = [
+        f"train-phase-1.{setting}"
+        for setting in (
+            "on-demand-checkpointing=true",
+            # The real launcher, in whose place the image has nothing but the trainer that it starts.
+            "module=instructlab.training.main_ds",
+            "disable-flash-attn=true",
+        )
+    ]
+    deleted: list[str] = []
+
+    def preempt(line: str) -> None:
+        # One step of the epoch is enough. What the host shows of the pods is what it has read of their logs.
+        if not deleted and " | Epoch: 1, Step: " in line:
+            deleted.append(line)
+            cluster.kube("delete", "pod", worker, "--wait=false")
+
+    with phase("a training whose worker is preempted"):
+        cluster.run(name, "sdg-data-fetch", log="preempted-fetch.log", seconds=PREEMPTED_BOUND)
+        cluster.run(
+            *(name, "train", "--training-phase", "1", *(f"--set={setting}" for setting in settings)),
+            log="preempted.log",
+            seconds=PREEMPTED_BOUND,
+            seen=preempt,
+        )
+    log = (cluster.work / "preempted.log").read_text(errors="replace")
+    assert deleted, "no step of the second epoch was seen"
+    # Each rank for itself has come to the conclusion that the training was not complete.
+    for rank in range(3):
+        assert f"rank {rank}: preempted in epoch 1" in log
+        assert f"rank {rank}: going on from the state of epoch 1" in log
+    assert "Resuming mid-epoch: epoch=1, last_step=" in log
+    # The worker is another pod; the master is the same, and has been started again in its place.
+    made = cluster.kube(
+        "get", "events", f"--field-selector=involvedObject.name={job},reason=SuccessfulCreatePod", "-o", "json"
+    )
+    events = [event for event in json.loads(made)["items"] if event["message"].endswith(worker)]
+    assert sum(event.get("count") or 1 for event in events) == 2, made
+    master = json.loads(cluster.kube("get", "pod", f"{job}-master-0", "-o", "json"))
+    assert master["spec"]["terminationGracePeriodSeconds"] == 480
+    assert master["status"]["containerStatuses"][0]["restartCount"] >= 1
+    # Two epochs are two checkpoints, with as many samples as in the training that nobody disturbed, and no third one of
+    # the middle.
+    stage = cluster.record(name)["train-phase-1"]
+    assert (stage["state"], stage["attempt"]) == ("Succeeded", 1)
+    text = json.dumps(outside["train-phase-1"]["outputs"]).replace(f"/{RUN}/", f"/{name}/")
+    assert stage["outputs"] == json.loads(text)
 
 
 def test_the_host_runs_inside_the_cluster_with_no_more_than_its_role(outside: Record, cluster: Cluster) -> None:
