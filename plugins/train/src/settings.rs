@@ -136,15 +136,7 @@ fn hyperparameters(phase: Phase) -> Vec<Parameter> {
         Parameter::choice(
             "lr-scheduler",
             "How the learning rate changes",
-            &[
-                "cosine",
-                "linear",
-                "constant",
-                "constant_with_warmup",
-                "cosine_with_restarts",
-                "polynomial",
-                "inverse_sqrt",
-            ],
+            &["cosine", "linear", "constant", "constant_with_warmup", "cosine_with_restarts", "polynomial"],
         )
         .default("cosine"),
         Parameter::integer("num-warmup-steps", "Updates until the learning rate is reached")
