@@ -1,16 +1,21 @@
 //! `batch/v1` Job, as the controller of Kubernetes 1.34 runs it: conditions in its order and with its reasons.
 
+mod policy;
+
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{EnvVar, Pod};
+use k8s_openapi::api::batch::v1::{Job, PodFailurePolicy};
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::runtime::{Controller, controller::Action, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use policy::Failure;
 
 use super::ControllerOptions;
 use super::owned::{self, ReconcileError};
@@ -53,10 +58,12 @@ struct Count {
     /// Indexes that are done, for an indexed Job.
     done: BTreeSet<i32>,
     last_failure: Option<Timestamp>,
+    /// The message of a failure that ends the Job by its failure policy.
+    ends: Option<String>,
 }
 
 impl Count {
-    fn of(pods: Vec<Pod>) -> Self {
+    fn of(pods: Vec<Pod>, failures: Option<&PodFailurePolicy>) -> Self {
         let mut count = Self::default();
         for pod in pods {
             let (deleting, phase) =
@@ -66,10 +73,16 @@ impl Count {
                     count.succeeded += 1;
                     count.done.extend(index(&pod));
                 }
-                "Failed" => {
-                    count.failed += 1;
-                    count.last_failure = count.last_failure.max(finished_at(&pod));
-                }
+                "Failed" => match policy::of(failures, &pod) {
+                    Failure::Ignored => {}
+                    failure => {
+                        count.failed += 1;
+                        count.last_failure = count.last_failure.max(finished_at(&pod));
+                        if let Failure::Ends(message) = failure {
+                            count.ends.get_or_insert(message);
+                        }
+                    }
+                },
                 // Not over, but told to be: a replacement is due, and it counts as failed once it is over.
                 _ if deleting => count.terminating += 1,
                 _ => {
@@ -98,24 +111,24 @@ fn finished_at(pod: &Pod) -> Option<Timestamp> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Verdict {
     succeeded: bool,
-    reason: &'static str,
-    message: &'static str,
+    reason: Cow<'static, str>,
+    message: Cow<'static, str>,
 }
 
 const COMPLETED: Verdict = Verdict {
     succeeded: true,
-    reason: "CompletionsReached",
-    message: "Reached expected number of succeeded pods",
+    reason: Cow::Borrowed("CompletionsReached"),
+    message: Cow::Borrowed("Reached expected number of succeeded pods"),
 };
 const BACKOFF: Verdict = Verdict {
     succeeded: false,
-    reason: "BackoffLimitExceeded",
-    message: "Job has reached the specified backoff limit",
+    reason: Cow::Borrowed("BackoffLimitExceeded"),
+    message: Cow::Borrowed("Job has reached the specified backoff limit"),
 };
 const DEADLINE: Verdict = Verdict {
     succeeded: false,
-    reason: "DeadlineExceeded",
-    message: "Job was active longer than specified deadline",
+    reason: Cow::Borrowed("DeadlineExceeded"),
+    message: Cow::Borrowed("Job was active longer than specified deadline"),
 };
 
 async fn reconcile(job: Arc<Job>, ctx: Arc<Ctx>) -> Result<Action, ReconcileError> {
@@ -133,12 +146,18 @@ async fn reconcile(job: Arc<Job>, ctx: Arc<Ctx>) -> Result<Action, ReconcileErro
         return expire(&api, &job, finished).await;
     }
     let labels = format!("batch.kubernetes.io/controller-uid={uid}");
-    let count = Count::of(owned::pods(&ctx.client, &namespace, &labels, &uid).await?);
     let spec = job.spec.clone().unwrap_or_default();
+    let pods = owned::pods(&ctx.client, &namespace, &labels, &uid).await?;
+    let count = Count::of(pods, spec.pod_failure_policy.as_ref());
     let status = job.status.clone().unwrap_or_default();
     let suspended = spec.suspend == Some(true);
     let started = status.start_time.as_ref().map(|time| time.0);
-    let started = if suspended { None } else { Some(started.unwrap_or_else(Timestamp::now)) };
+    // It begins anew when it goes on after a pause.
+    let started = match (suspended, has(&job, "Suspended")) {
+        (true, _) => started,
+        (false, true) => Some(Timestamp::now()),
+        (false, false) => Some(started.unwrap_or_else(Timestamp::now)),
+    };
     let mut wait = None;
     let failed = count.failed.max(status.failed.unwrap_or(0));
     let succeeded = count.succeeded.max(status.succeeded.unwrap_or(0));
@@ -155,18 +174,12 @@ async fn reconcile(job: Arc<Job>, ctx: Arc<Ctx>) -> Result<Action, ReconcileErro
 
     let mut active = i32::try_from(count.active.len()).unwrap_or(i32::MAX);
     let mut terminating = count.terminating;
+    // Pods that are ended because the Job has failed have failed with it.
+    let fails = verdict.as_ref().is_some_and(|verdict| !verdict.succeeded) && target(&job).is_none();
+    let failed = if fails { failed.saturating_add(active) } else { failed };
     if verdict.is_some() || suspended {
         for pod in &count.active {
-            owned::delete(&ctx.client, pod).await?;
-        }
-        if suspended && active > 0 {
-            ctx.events
-                .normal(
-                    &job.object_ref(&()),
-                    "SuccessfulDelete",
-                    &format!("Deleted {active} pods of a suspended job"),
-                )
-                .await;
+            remove(&ctx, &job, pod).await?;
         }
         terminating += active;
         active = 0;
@@ -188,7 +201,7 @@ async fn reconcile(job: Arc<Job>, ctx: Arc<Ctx>) -> Result<Action, ReconcileErro
         let mut by_age: Vec<_> = count.active.iter().collect();
         by_age.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|time| time.0)));
         for pod in by_age.into_iter().take(usize::try_from(excess).unwrap_or(0)) {
-            owned::delete(&ctx.client, pod).await?;
+            remove(&ctx, &job, pod).await?;
             active -= 1;
             terminating += 1;
         }
@@ -206,13 +219,23 @@ async fn reconcile(job: Arc<Job>, ctx: Arc<Ctx>) -> Result<Action, ReconcileErro
         "uncountedTerminatedPods": {},
         "conditions": conditions(&job, verdict.as_ref(), over.is_some(), suspended),
     });
+    let about = job.object_ref(&());
+    let held = |conditions: &Value| {
+        let all = conditions.as_array().into_iter().flatten();
+        all.filter(|one| one["type"] == "Suspended").any(|one| one["status"] == "True")
+    };
+    let (was, now) = (has(&job, "Suspended"), held(&new["conditions"]));
     write(&api, &job, new).await?;
+    match (was, now) {
+        (false, true) => ctx.events.normal(&about, "Suspended", "Job suspended").await,
+        (true, false) if verdict.is_none() => ctx.events.normal(&about, "Resumed", "Job resumed").await,
+        _ => {}
+    }
     if let Some(verdict) = over {
-        let about = job.object_ref(&());
         if verdict.succeeded {
             ctx.events.normal(&about, "Completed", "Job completed").await;
         } else {
-            ctx.events.warning(&about, verdict.reason, verdict.message).await;
+            ctx.events.warning(&about, &verdict.reason, &verdict.message).await;
         }
     }
     Ok(wait.map_or_else(Action::await_change, |wait| Action::requeue(wait.max(Duration::from_millis(5)))))
@@ -267,7 +290,8 @@ fn target(job: &Job) -> Option<Verdict> {
     }
     let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let failure = conditions.into_iter().find(|one| one.type_ == "FailureTarget" && one.status == "True")?;
-    Some(if failure.reason.as_deref() == Some(DEADLINE.reason) { DEADLINE } else { BACKOFF })
+    let text = |text: &Option<String>| Cow::Owned(text.clone().unwrap_or_default());
+    Some(Verdict { succeeded: false, reason: text(&failure.reason), message: text(&failure.message) })
 }
 
 fn verdict(job: &Job, count: &Count, succeeded: i32, failed: i32) -> Option<Verdict> {
@@ -275,6 +299,10 @@ fn verdict(job: &Job, count: &Count, succeeded: i32, failed: i32) -> Option<Verd
     let limit = spec.backoff_limit.unwrap_or(6);
     let restarts_count =
         spec.template.spec.as_ref().is_some_and(|pod| pod.restart_policy.as_deref() == Some("OnFailure"));
+    if let Some(message) = &count.ends {
+        let reason = Cow::Borrowed("PodFailurePolicy");
+        return Some(Verdict { succeeded: false, reason, message: Cow::Owned(message.clone()) });
+    }
     let restarted = if limit == 0 { count.restarts > 0 } else { count.restarts >= limit };
     if failed > limit || (restarts_count && restarted) {
         return Some(BACKOFF);
@@ -317,6 +345,13 @@ fn pause(options: &ControllerOptions, count: &Count, failed: i32) -> Duration {
     left(last, options.job_backoff.saturating_mul(1 << doublings).min(options.job_backoff_max))
 }
 
+async fn remove(ctx: &Ctx, job: &Job, pod: &Pod) -> Result<(), ReconcileError> {
+    owned::delete(&ctx.client, pod).await?;
+    let message = format!("Deleted pod: {}", pod.name_any());
+    ctx.events.normal(&job.object_ref(&()), "SuccessfulDelete", &message).await;
+    Ok(())
+}
+
 async fn create(ctx: &Ctx, job: &Job, index: Option<i32>) -> Result<(), ReconcileError> {
     let (name, uid) = (job.name_any(), job.uid().unwrap_or_default());
     let mut template = job.spec.clone().unwrap_or_default().template;
@@ -327,10 +362,14 @@ async fn create(ctx: &Ctx, job: &Job, index: Option<i32>) -> Result<(), Reconcil
         labels.insert(format!("{prefix}job-name"), name.clone());
     }
     // Room for what is appended.
-    let short: String = name.chars().take(57).collect();
-    let mut pod_name = format!("{short}-{}", owned::suffix());
+    let base = |appended: &str| {
+        let room = 58_usize.saturating_sub(appended.len());
+        name.chars().take(room).chain(appended.chars()).collect::<String>()
+    };
+    let base = index.map_or_else(|| base("-"), |index| base(&format!("-{index}-")));
+    let pod_name = format!("{base}{}", owned::suffix());
+    meta.generate_name = Some(base);
     if let Some(index) = index {
-        pod_name = format!("{short}-{index}-{}", owned::suffix());
         meta.annotations.get_or_insert_default().insert(INDEX.to_owned(), index.to_string());
         meta.labels.get_or_insert_default().insert(INDEX.to_owned(), index.to_string());
         if let Some(spec) = &mut template.spec {
@@ -338,8 +377,14 @@ async fn create(ctx: &Ctx, job: &Job, index: Option<i32>) -> Result<(), Reconcil
             for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
                 let variable = EnvVar {
                     name: "JOB_COMPLETION_INDEX".to_owned(),
-                    value: Some(index.to_string()),
-                    value_from: None,
+                    value: None,
+                    value_from: Some(EnvVarSource {
+                        field_ref: Some(ObjectFieldSelector {
+                            api_version: Some("v1".to_owned()),
+                            field_path: format!("metadata.labels['{INDEX}']"),
+                        }),
+                        ..EnvVarSource::default()
+                    }),
                 };
                 container.env.get_or_insert_default().push(variable);
             }
@@ -380,9 +425,9 @@ fn conditions(job: &Job, verdict: Option<&Verdict>, over: bool, suspended: bool)
     if let Some(verdict) = verdict {
         let (target, end) =
             if verdict.succeeded { ("SuccessCriteriaMet", "Complete") } else { ("FailureTarget", "Failed") };
-        set(target, "True", verdict.reason, verdict.message);
+        set(target, "True", &verdict.reason, &verdict.message);
         if over {
-            set(end, "True", verdict.reason, verdict.message);
+            set(end, "True", &verdict.reason, &verdict.message);
         }
     } else if suspended {
         set("Suspended", "True", "JobSuspended", "Job suspended");
@@ -456,6 +501,7 @@ mod tests {
                     .unwrap()
                 })
                 .collect(),
+            None,
         )
     }
 

@@ -3,7 +3,7 @@
 //! | controller | after | what it does |
 //! | --- | --- | --- |
 //! | scheduler | kube-scheduler | binds pods to the one node when what they ask for fits |
-//! | jobs | Kubernetes 1.34 | `batch/v1` Job, without `podFailurePolicy`, `successPolicy` and per-index backoff |
+//! | jobs | Kubernetes 1.34 | `batch/v1` Job, without `successPolicy` and per-index backoff |
 //! | training | training-operator 1.9.3 | `kubeflow.org/v1` PyTorchJob, without `elasticPolicy` and gang scheduling |
 //! | claims | a provisioner of folders | a folder a claim; it goes when the claim goes and no pod uses it |
 //! | garbage | kube-controller-manager | dependents of deleted owners: background, foreground, orphan |

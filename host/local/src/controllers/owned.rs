@@ -82,6 +82,7 @@ pub(super) async fn create(
     let pod = Pod {
         metadata: ObjectMeta {
             name: Some(name),
+            generate_name: given.generate_name,
             namespace: Some(namespace.to_owned()),
             labels: given.labels,
             annotations: given.annotations,

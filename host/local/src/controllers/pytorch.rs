@@ -99,7 +99,7 @@ impl Status {
         });
         json!({
             "conditions": self.conditions.json(),
-            "replicaStatuses": replicas.collect::<serde_json::Map<_, _>>(),
+            "replicaStatuses": (!self.replicas.is_empty()).then(|| replicas.collect::<serde_json::Map<_, _>>()),
             "startTime": self.start.map(time),
             "completionTime": self.completion.map(time),
         })

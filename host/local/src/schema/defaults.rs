@@ -36,7 +36,13 @@ pub(crate) fn default_object(resource: &Resource, object: &mut Value) {
             }
         }
         "Job" => job(object),
-        "ConfigMap" | "Event" | "Lease" | "PyTorchJob" => {}
+        "ConfigMap" | "Lease" | "PyTorchJob" => {}
+        "Event" => {
+            if let Some(event) = object.as_object_mut() {
+                set(event, "reportingComponent", "");
+                set(event, "reportingInstance", "");
+            }
+        }
         "Secret" => secret(object),
         "PersistentVolumeClaim" => {
             if let Some(spec) = fields(object, "/spec") {
@@ -111,6 +117,9 @@ fn service(object: &mut Value) {
 fn job(object: &mut Value) {
     if !object["spec"].is_object() {
         return;
+    }
+    if object.get("status").is_none() {
+        object["status"] = json!({});
     }
     pod_spec(object, "/spec/template/spec");
     let Some(spec) = fields(object, "/spec") else { return };
@@ -221,6 +230,12 @@ fn volume_defaults(volume: &mut Map<String, Value>) {
     for source in ["configMap", "secret", "downwardAPI", "projected"] {
         if let Some(Value::Object(source)) = volume.get_mut(source) {
             set(source, "defaultMode", 420);
+        }
+    }
+    let items = volume.get_mut("downwardAPI").and_then(|source| source.get_mut("items"));
+    for item in items.and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(Value::Object(reference)) = item.get_mut("fieldRef") {
+            set(reference, "apiVersion", "v1");
         }
     }
     if let Some(Value::Object(path)) = volume.get_mut("hostPath") {

@@ -10,6 +10,19 @@ const IMMUTABLE: &str = "field is immutable";
 pub(crate) fn immutable(resource: &Resource, live: &Value, wanted: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let at = |object: &Value, pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
+    if !at(live, "/metadata/deletionTimestamp").is_null() {
+        let before = at(live, "/metadata/finalizers").as_array().cloned().unwrap_or_default();
+        let after = at(wanted, "/metadata/finalizers").as_array().cloned().unwrap_or_default();
+        let more: Vec<Value> = after.into_iter().filter(|one| !before.contains(one)).collect();
+        if !more.is_empty() {
+            let found = Value::Array(more);
+            let detail = "no new finalizers can be added if the object is being deleted";
+            causes.push(Cause::forbidden(
+                "metadata.finalizers",
+                &format!("{detail}, found new finalizers {found}"),
+            ));
+        }
+    }
     let mut fixed = |pointer: &str, detail: &str| {
         let (before, after) = (at(live, pointer), at(wanted, pointer));
         if before != after {
@@ -60,7 +73,9 @@ pub(crate) fn immutable(resource: &Resource, live: &Value, wanted: &Value) -> Ve
             if at(&before, "/volumeName").is_null() {
                 copy(&after, &mut before, "/volumeName");
             }
-            copy(&after, &mut before, "/resources/requests");
+            if at(live, "/status/phase") == json!("Bound") {
+                copy(&after, &mut before, "/resources/requests");
+            }
             copy(&after, &mut before, "/volumeAttributesClassName");
             if before != after {
                 causes.push(Cause::forbidden(

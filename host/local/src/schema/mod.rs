@@ -8,12 +8,14 @@ mod names;
 mod pod;
 mod quantity;
 mod require;
+mod training;
 
 pub(crate) use check::{Finding, FindingKind, check};
 pub(crate) use defaults::{default_object, prepare_create};
 pub(crate) use immutable::immutable;
-
+pub(crate) use names::{label_value, qualified};
 pub(crate) use require::require;
+pub(crate) use training::refused;
 
 use serde_json::Value;
 use std::collections::HashMap;

@@ -36,7 +36,7 @@ pub(crate) fn dns_label(text: &str) -> Option<&'static str> {
 }
 
 /// What is wrong with a label's value.
-pub(super) fn label_value(text: &str) -> Option<&'static str> {
+pub(crate) fn label_value(text: &str) -> Option<&'static str> {
     if text.len() > 63 {
         return Some("must be no more than 63 bytes");
     }
@@ -44,7 +44,7 @@ pub(super) fn label_value(text: &str) -> Option<&'static str> {
 }
 
 /// What is wrong with a label's or an annotation's key.
-pub(super) fn qualified(text: &str) -> Option<&'static str> {
+pub(crate) fn qualified(text: &str) -> Option<&'static str> {
     let name = match text.split_once('/') {
         Some((prefix, name)) => {
             if let Some(wrong) = dns_subdomain(prefix) {

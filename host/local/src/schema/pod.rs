@@ -1,6 +1,6 @@
 //! The validation of pod specs.
 
-use super::names::{dns_label, dns_subdomain};
+use super::names::{dns_label, dns_subdomain, label_value, qualified};
 use super::require::{Causes, join};
 use crate::server::status::Cause;
 use serde_json::{Value, json};
@@ -52,7 +52,20 @@ pub(super) fn pod_spec(spec: &Value, at: &str, pods: Pods, causes: &mut Causes) 
     }
     causes.one_of(spec, "dnsPolicy", at, &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
     causes.at_least(spec, "activeDeadlineSeconds", at, 1);
-    causes.at_least(spec, "terminationGracePeriodSeconds", at, 0);
+    for (key, value) in spec["nodeSelector"].as_object().into_iter().flatten() {
+        let field = join(at, "nodeSelector");
+        if let Some(wrong) = qualified(key) {
+            causes.0.push(Cause::invalid(&field, &json!(key), wrong));
+        }
+        if let Some(wrong) = value.as_str().and_then(label_value) {
+            causes.0.push(Cause::invalid(&field, value, wrong));
+        }
+    }
+    for (index, toleration) in list(spec, "tolerations").enumerate() {
+        let at = format!("{}[{index}]", join(at, "tolerations"));
+        causes.one_of(toleration, "operator", &at, &["Equal", "Exists"]);
+        causes.one_of(toleration, "effect", &at, &["NoSchedule", "PreferNoSchedule", "NoExecute"]);
+    }
     for (field, rule) in [
         ("hostname", dns_label as fn(&str) -> Option<&'static str>),
         ("subdomain", dns_label),

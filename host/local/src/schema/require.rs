@@ -144,9 +144,14 @@ pub(super) fn metadata(metadata: &Value, at: &str, causes: &mut Causes) {
             "Only one reference can have Controller set to true",
         ));
     }
-    for finalizer in metadata["finalizers"].as_array().into_iter().flatten() {
-        if let Some(wrong) = finalizer.as_str().and_then(qualified) {
-            causes.0.push(Cause::invalid(join(at, "finalizers"), finalizer, wrong));
+    for (index, finalizer) in metadata["finalizers"].as_array().into_iter().flatten().enumerate() {
+        let text = finalizer.as_str().unwrap_or_default();
+        let at = join(at, "finalizers");
+        if let Some(wrong) = qualified(text) {
+            causes.0.push(Cause::invalid(at, finalizer, wrong));
+        } else if !text.contains('/') && !matches!(text, "kubernetes" | "orphan" | "foregroundDeletion") {
+            let wrong = "name is neither a standard finalizer name nor is it fully qualified";
+            causes.0.push(Cause::invalid(format!("{at}[{index}]"), finalizer, wrong));
         }
     }
 }
@@ -181,6 +186,7 @@ fn job(object: &Value, fresh: bool, causes: &mut Causes) {
             "must be no more than 63 bytes",
         ));
     }
+    failure_policy(&spec["podFailurePolicy"], causes);
     let template = &spec["template"];
     metadata(&template["metadata"], "spec.template.metadata", causes);
     if !fresh {
@@ -205,6 +211,44 @@ fn job(object: &Value, fresh: bool, causes: &mut Causes) {
         causes.0.push(Cause::invalid("spec.selector", &spec["selector"], "`selector` not auto-generated"));
     }
     pod_spec(&template["spec"], "spec.template.spec", Pods::OfJob, causes);
+}
+
+fn failure_policy(policy: &Value, causes: &mut Causes) {
+    for (index, rule) in policy["rules"].as_array().into_iter().flatten().enumerate() {
+        let at = format!("spec.podFailurePolicy.rules[{index}]");
+        if causes.need(rule, "action", &at) {
+            causes.one_of(rule, "action", &at, &["Count", "FailIndex", "FailJob", "Ignore"]);
+        }
+        let codes = &rule["onExitCodes"];
+        let conditions = rule["onPodConditions"].as_array().is_some_and(|all| !all.is_empty());
+        if codes.is_null() && !conditions {
+            causes.0.push(Cause::invalid(
+                &at,
+                &Value::Null,
+                "specifying one of OnExitCodes and OnPodConditions is required",
+            ));
+        }
+        if codes.is_object() && conditions {
+            causes.0.push(Cause::invalid(
+                &at,
+                &Value::Null,
+                "specifying both OnExitCodes and OnPodConditions is not supported",
+            ));
+        }
+        if codes.is_object() {
+            let at = join(&at, "onExitCodes");
+            if causes.need(codes, "operator", &at) {
+                causes.one_of(codes, "operator", &at, &["In", "NotIn"]);
+            }
+            if codes["values"].as_array().is_none_or(Vec::is_empty) {
+                causes.0.push(Cause::invalid(
+                    join(&at, "values"),
+                    &codes["values"],
+                    "at least one value is required",
+                ));
+            }
+        }
+    }
 }
 
 fn claim(spec: &Value, causes: &mut Causes) {
@@ -246,6 +290,10 @@ fn data(object: &Value, fields: &[&str], causes: &mut Causes) {
             size += value.as_str().map_or(0, str::len);
             if let Some(wrong) = data_key(key) {
                 causes.0.push(Cause::invalid(format!("{field}[{key}]"), &json!(key), wrong));
+            }
+            if *field != "data" && object["data"].get(key).is_some() {
+                let detail = "duplicate of key present in binaryData";
+                causes.0.push(Cause::invalid(format!("data[{key}]"), &json!(key), detail));
             }
         }
     }

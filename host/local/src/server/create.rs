@@ -106,7 +106,10 @@ pub(super) fn prepare(server: &Server, resource: &Resource, object: &mut Value) 
     schema::default_object(resource, object);
     schema::prepare_create(resource, object);
     let causes = schema::require(resource, object, None);
-    if causes.is_empty() { Ok(()) } else { Err(Refusal::invalid(resource, &name, &causes)) }
+    if !causes.is_empty() {
+        return Err(Refusal::invalid(resource, &name, &causes));
+    }
+    schema::refused(resource, object).map_or(Ok(()), |why| Err(Refusal::denied(why)))
 }
 
 fn namespace_takes(server: &Server, resource: &Resource, object: &Value, name: &str) -> Result<(), Refusal> {

@@ -49,6 +49,13 @@ impl Options {
                 ),
             ));
         }
+        if propagation.is_some() && body.get("orphanDependents").is_some_and(|flag| !flag.is_null()) {
+            return Err(Refusal::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Invalid",
+                "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set",
+            ));
+        }
         let dry_run = request.dry_run()? || filled(&body, "/dryRun");
         Ok(Self {
             uid: own("/preconditions/uid"),

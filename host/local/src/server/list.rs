@@ -36,7 +36,12 @@ pub(super) fn get(
 
 /// `GET` of a collection. `limit` is not needed with everything in memory: the whole list is one page.
 pub(super) fn list(server: &Shared, request: &Request, target: &Target) -> Result<Answer, Refusal> {
-    let asked = version_of(request)?;
+    let asked = match version_of(request) {
+        // A list is told so with another code than the rest.
+        Err(refusal) => return Err(Refusal::bad_request(refusal.message)),
+        Ok(asked) => asked,
+    };
+    request.number("limit")?;
     let selector = Selector::of(request, target.resource)?;
     let (items, version) = server.store.list(target.resource.id, target.namespace.as_deref());
     let exact = request.param("resourceVersionMatch") == Some("Exact");

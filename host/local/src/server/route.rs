@@ -41,7 +41,7 @@ async fn dispatch(server: &Shared, request: Request) -> Result<Answer, Refusal> 
     let segments: Vec<&str> = request.segments.iter().map(String::as_str).collect();
     let (group, version, rest) = match segments.as_slice() {
         ["healthz" | "livez" | "readyz", ..] => {
-            return Ok(bodies::whole(StatusCode::OK, "text/plain", Bytes::from_static(b"ok")));
+            return Ok(bodies::whole(StatusCode::OK, "text/plain; charset=utf-8", Bytes::from_static(b"ok")));
         }
         ["version"] => return Ok(discovery::version()),
         ["api"] => return Ok(discovery::core(&request)),
@@ -60,13 +60,19 @@ async fn dispatch(server: &Shared, request: Request) -> Result<Answer, Refusal> 
     }
     match target(group, version, rest) {
         Some(target) => verb(server, &request, &target).await,
+        // A group that is served knows what it does not have.
+        None if group.is_empty() || resources::GROUPS.contains(&group) => Err(unknown_path()),
         None => Ok(no_page()),
     }
 }
 
 /// What the real server says, in plain text, of groups and kinds that it does not have.
 fn no_page() -> Answer {
-    bodies::whole(StatusCode::NOT_FOUND, "text/plain", Bytes::from_static(b"404 page not found\n"))
+    bodies::whole(
+        StatusCode::NOT_FOUND,
+        "text/plain; charset=utf-8",
+        Bytes::from_static(b"404 page not found\n"),
+    )
 }
 
 fn unknown_path() -> Refusal {

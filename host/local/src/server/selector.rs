@@ -3,6 +3,7 @@
 use super::request::Request;
 use super::resources::Resource;
 use super::status::Refusal;
+use crate::schema;
 use crate::store::Key;
 use serde_json::Value;
 
@@ -10,6 +11,8 @@ use serde_json::Value;
 enum Test {
     In(Vec<String>),
     NotIn(Vec<String>),
+    Above(i64),
+    Below(i64),
     Exists,
     Absent,
 }
@@ -50,17 +53,22 @@ fn label(part: &str) -> Option<(String, Test)> {
     let own = |text: &str| text.trim().to_owned();
     let key = |text: &str| {
         let text = text.trim();
-        let fits = !text.is_empty()
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
-        fits.then(|| text.to_owned())
+        schema::qualified(text).is_none().then(|| text.to_owned())
     };
+    let fits = |text: &str| schema::label_value(text.trim()).is_none().then(|| own(text));
     if let Some(rest) = part.strip_prefix('!') {
         return Some((key(rest)?, Test::Absent));
     }
     for (operator, negative) in [("!=", true), ("==", false), ("=", false)] {
         if let Some((name, value)) = part.split_once(operator) {
-            let values = vec![own(value)];
+            let values = vec![fits(value)?];
             return Some((key(name)?, if negative { Test::NotIn(values) } else { Test::In(values) }));
+        }
+    }
+    for (operator, above) in [('>', true), ('<', false)] {
+        if let Some((name, bound)) = part.split_once(operator) {
+            let bound = bound.trim().parse().ok()?;
+            return Some((key(name)?, if above { Test::Above(bound) } else { Test::Below(bound) }));
         }
     }
     let Some((name, rest)) = part.split_once(char::is_whitespace) else {
@@ -70,7 +78,8 @@ fn label(part: &str) -> Option<(String, Test)> {
         Some(set) => (true, set),
         None => (false, rest.trim().strip_prefix("in")?),
     };
-    let values = set.trim().strip_prefix('(')?.strip_suffix(')')?.split(',').map(own).collect();
+    let values =
+        set.trim().strip_prefix('(')?.strip_suffix(')')?.split(',').map(fits).collect::<Option<Vec<_>>>()?;
     Some((key(name)?, if negative { Test::NotIn(values) } else { Test::In(values) }))
 }
 
@@ -124,7 +133,7 @@ impl Selector {
                 })
                 .ok_or_else(|| broken("field selector", part))?;
             match (field, equal) {
-                ("metadata.name", true) => selector.name = Some(value.to_owned()),
+                ("metadata.name", true) if selector.name.is_none() => selector.name = Some(value.to_owned()),
                 ("metadata.namespace", true) => selector.namespace = Some(value.to_owned()),
                 _ if matches!(field, "metadata.name" | "metadata.namespace")
                     || selectable(resource).contains(&field) =>
@@ -163,6 +172,7 @@ impl Selector {
         }
         let Ok(object) = serde_json::from_slice::<Value>(object) else { return false };
         let labels = &object["metadata"]["labels"];
+        let number = |value: Option<&str>| value.and_then(|text| text.parse::<i64>().ok());
         let labelled = self.labels.iter().all(|(name, test)| {
             let value = labels.get(name).and_then(Value::as_str);
             match test {
@@ -170,6 +180,8 @@ impl Selector {
                 Test::Absent => value.is_none(),
                 Test::In(values) => value.is_some_and(|value| values.iter().any(|v| v == value)),
                 Test::NotIn(values) => value.is_none_or(|value| values.iter().all(|v| v != value)),
+                Test::Above(bound) => number(value).is_some_and(|number| number > *bound),
+                Test::Below(bound) => number(value).is_some_and(|number| number < *bound),
             }
         });
         labelled

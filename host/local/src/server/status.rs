@@ -160,6 +160,11 @@ impl Refusal {
         }
     }
 
+    /// What an admission webhook has refused.
+    pub(crate) fn denied(message: String) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
+    }
+
     /// 422 with every cause.
     pub(crate) fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Self {
         let texts: Vec<_> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();

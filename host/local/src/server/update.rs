@@ -84,6 +84,23 @@ fn options_invalid(cause: &Cause) -> Refusal {
     .with_causes(causes)
 }
 
+/// Of what a patch brings in, the real server says another code than of an object.
+fn strict(patch: &Patch, refusal: Refusal) -> Refusal {
+    if !refusal.message.starts_with("strict decoding error") {
+        return refusal;
+    }
+    let cause = json!({
+        "reason": "FieldValueInvalid", "field": "patch",
+        "message": format!("Invalid value: {:?}: {}", format!("{patch:?}"), refusal.message),
+    });
+    Refusal::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "Invalid",
+        format!(" \"\" is invalid: patch: {}", refusal.message),
+    )
+    .with_causes(vec![cause])
+}
+
 enum Managed<'a> {
     /// Work out who owns what from the difference.
     Update(&'a Who),
@@ -145,7 +162,8 @@ impl Change<'_> {
             let mut wanted = patch
                 .patched(schema::shape(resource.shape), &live)
                 .map_err(|error| self.patch_refusal(&error))?;
-            let warnings = admit_body(self.request, self.target, Some(self.name), &mut wanted)?;
+            let warnings = admit_body(self.request, self.target, Some(self.name), &mut wanted)
+                .map_err(|refusal| strict(patch, refusal))?;
             // A patch that does not speak of a version applies to whatever is there.
             match self.commit(server, &stored, &live, wanted, Managed::Update(&who)) {
                 Err(Outcome::Raced) => {}
@@ -308,6 +326,13 @@ impl Change<'_> {
         causes.extend(schema::require(resource, &wanted, Some(live)));
         if !causes.is_empty() {
             return Err(Refusal::invalid(resource, self.name, &causes).into());
+        }
+        // An object from before this rule must still be able to go.
+        if !self.status
+            && wanted.get("spec") != live.get("spec")
+            && let Some(why) = schema::refused(resource, &wanted)
+        {
+            return Err(Refusal::denied(why).into());
         }
         if resource.generation() && !self.status && wanted.get("spec") != live.get("spec") {
             let generation = live.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or(0);

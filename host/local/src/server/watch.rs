@@ -66,14 +66,25 @@ fn seen(watching: &Watching, event: &Event) -> Option<&'static str> {
     }
 }
 
+fn at_version(object: &Bytes, version: u64) -> Bytes {
+    let Ok(mut object) = serde_json::from_slice::<serde_json::Value>(object) else { return object.clone() };
+    object["metadata"]["resourceVersion"] = json!(version.to_string());
+    Bytes::from(object.to_string())
+}
+
 /// The events up to the newest, as lines, and the version that they cover.
 fn pull(server: &Server, watching: &Watching, cursor: u64) -> (BytesMut, Option<u64>) {
     let mut chunk = BytesMut::new();
     match server.store.since(cursor, watching.resource, watching.namespace.as_deref(), BATCH) {
         Ok((events, covered)) => {
             for event in &events {
-                if let Some(kind) = seen(watching, event) {
-                    line(kind, &event.object, &mut chunk);
+                match (seen(watching, event), &event.previous) {
+                    // What leaves the view is shown as it last was in it, at the version at which it left.
+                    (Some("DELETED"), Some(previous)) if event.change == Change::Modified => {
+                        line("DELETED", &at_version(previous, event.version), &mut chunk);
+                    }
+                    (Some(kind), _) => line(kind, &event.object, &mut chunk),
+                    (None, _) => {}
                 }
             }
             (chunk, Some(covered))
