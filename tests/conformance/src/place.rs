@@ -1,7 +1,7 @@
 //! The two clusters.
 
 use ilab_local::controllers::{self, ControllerOptions};
-use ilab_local::{LocalCluster, LocalOptions, ServeHandle};
+use ilab_local::{LocalCluster, LocalOptions};
 use ilab_test_cluster::{Cluster, KUBECONFIG_VARIABLE, Namespace};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -16,8 +16,6 @@ pub struct Place(Kind);
 enum Kind {
     Embedded {
         local: LocalCluster,
-        client: Client,
-        _served: Option<ServeHandle>,
         _controllers: controllers::Handle,
         _state: TempDir,
     },
@@ -38,24 +36,16 @@ impl std::fmt::Debug for Place {
 }
 
 impl Place {
-    /// The embedded cluster with its controllers but without a node: the script plays the pods. `socket`: it is asked over TCP.
+    /// The embedded cluster with its controllers but without a node: the script plays the pods.
     ///
     /// # Panics
     /// When it cannot be opened.
-    pub async fn embedded(socket: bool) -> Self {
+    pub async fn embedded() -> Self {
         let state = tempfile::tempdir().expect("a temporary folder");
         let local =
             LocalCluster::open(LocalOptions::new(state.path())).await.expect("the embedded cluster opens");
         let controllers = controllers::start(local.client(), ControllerOptions::new(state.path()));
-        let mut client = local.client();
-        let mut served = None;
-        if socket {
-            let handle = local.serve(([127, 0, 0, 1], 0).into()).await.expect("a port of this machine");
-            let address = format!("http://{}", handle.address()).parse().expect("an address");
-            client = Client::try_from(kube::Config::new(address)).expect("a client");
-            served = Some(handle);
-        }
-        Self(Kind::Embedded { local, client, _served: served, _controllers: controllers, _state: state })
+        Self(Kind::Embedded { local, _controllers: controllers, _state: state })
     }
 
     /// A real control plane with the training operator, of the script's own: it makes it forget its history.
@@ -74,7 +64,7 @@ impl Place {
     /// When the kubeconfig cannot be used.
     pub async fn client(&self) -> Client {
         match &self.0 {
-            Kind::Embedded { client, .. } => client.clone(),
+            Kind::Embedded { local, .. } => local.client(),
             Kind::Real { cluster, .. } => cluster.client().await.unwrap_or_else(|error| panic!("{error}")),
         }
     }

@@ -12,13 +12,14 @@ fn keep(name: &str, transcript: &Transcript) -> PathBuf {
     path
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_cluster_answers_as_kubernetes_does() {
-    let place = Place::real().await;
-    let kubernetes = script::tell(&place).await;
-    let forgets = place.forgets();
-    drop(place);
-    let mut embedded = script::tell(&Place::embedded(false).await).await;
+    let real = async {
+        let place = Place::real().await;
+        (script::tell(&place).await, place.forgets())
+    };
+    let own = async { script::tell(&Place::embedded().await).await };
+    let ((kubernetes, forgets), mut embedded) = tokio::join!(real, own);
     let kept = [keep("kubernetes.json", &kubernetes), keep("embedded.json", &embedded)];
     if !forgets {
         embedded.exchanges.retain(|one| !one.name.starts_with(script::EXPIRED));
@@ -35,14 +36,4 @@ async fn the_embedded_cluster_answers_as_kubernetes_does() {
         kept[0].display(),
         kept[1].display(),
     );
-}
-
-/// The same over a socket, which is how kubectl asks; there are more layers between.
-#[tokio::test]
-async fn a_socket_changes_nothing() {
-    let direct = script::tell(&Place::embedded(false).await).await;
-    let socket = script::tell(&Place::embedded(true).await).await;
-    keep("socket.json", &socket);
-    let found = Transcript::differences(&direct, &socket);
-    assert!(found.is_empty(), "{}", found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
 }

@@ -84,21 +84,16 @@ fn options_invalid(cause: &Cause) -> Refusal {
     .with_causes(causes)
 }
 
-/// Of what a patch brings in, the real server says another code than of an object.
-fn strict(patch: &Patch, refusal: Refusal) -> Refusal {
+/// Of an unknown field that a patch brings in, the real server says another code than of an object's.
+fn strict(request: &Request, refusal: Refusal) -> Refusal {
     if !refusal.message.starts_with("strict decoding error") {
         return refusal;
     }
-    let cause = json!({
-        "reason": "FieldValueInvalid", "field": "patch",
-        "message": format!("Invalid value: {:?}: {}", format!("{patch:?}"), refusal.message),
-    });
-    Refusal::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Invalid",
-        format!(" \"\" is invalid: patch: {}", refusal.message),
-    )
-    .with_causes(vec![cause])
+    let patch = json!(String::from_utf8_lossy(&request.body));
+    let cause = Cause::invalid("patch", &patch, &refusal.message);
+    let text = format!(" \"\" is invalid: {}: {}", cause.field, cause.message);
+    let causes = vec![json!({"reason": cause.reason, "message": cause.message, "field": cause.field})];
+    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", text).with_causes(causes)
 }
 
 enum Managed<'a> {
@@ -163,7 +158,7 @@ impl Change<'_> {
                 .patched(schema::shape(resource.shape), &live)
                 .map_err(|error| self.patch_refusal(&error))?;
             let warnings = admit_body(self.request, self.target, Some(self.name), &mut wanted)
-                .map_err(|refusal| strict(patch, refusal))?;
+                .map_err(|refusal| strict(self.request, refusal))?;
             // A patch that does not speak of a version applies to whatever is there.
             match self.commit(server, &stored, &live, wanted, Managed::Update(&who)) {
                 Err(Outcome::Raced) => {}
