@@ -15,12 +15,12 @@ pub struct Place(Kind);
 
 enum Kind {
     Embedded {
-        local: LocalCluster,
+        local: Box<LocalCluster>,
         _controllers: controllers::Handle,
         _state: TempDir,
     },
     Real {
-        cluster: Cluster,
+        cluster: Box<Cluster>,
         /// They are deleted when they are dropped.
         namespaces: Mutex<Vec<Namespace>>,
     },
@@ -45,7 +45,7 @@ impl Place {
         let local =
             LocalCluster::open(LocalOptions::new(state.path())).await.expect("the embedded cluster opens");
         let controllers = controllers::start(local.client(), ControllerOptions::new(state.path()));
-        Self(Kind::Embedded { local, _controllers: controllers, _state: state })
+        Self(Kind::Embedded { local: Box::new(local), _controllers: controllers, _state: state })
     }
 
     /// A real control plane with the training operator, of the script's own: it makes it forget its history.
@@ -55,7 +55,7 @@ impl Place {
     pub async fn real() -> Self {
         let cluster = Cluster::control_plane().await.unwrap_or_else(|error| panic!("{error}"));
         cluster.training_operator().await.unwrap_or_else(|error| panic!("{error}"));
-        Self(Kind::Real { cluster, namespaces: Mutex::default() })
+        Self(Kind::Real { cluster: Box::new(cluster), namespaces: Mutex::default() })
     }
 
     /// A client of its own.

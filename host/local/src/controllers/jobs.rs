@@ -509,21 +509,25 @@ mod tests {
     fn a_job_ends_by_completions_and_by_its_backoff_limit() {
         let verdict = |spec: Value, phases: &[(&str, i32)]| {
             let (job, count) = (job(spec), pods(phases));
-            super::verdict(&job, &count, count.succeeded, count.failed).map(|verdict| verdict.reason)
+            super::verdict(&job, &count, count.succeeded, count.failed)
+                .map(|verdict| verdict.reason.into_owned())
         };
         let never = || json!({"completions": 1, "backoffLimit": 1, "policy": "Never"});
-        assert_eq!(verdict(never(), &[("Running", 0)]), None);
-        assert_eq!(verdict(never(), &[("Succeeded", 0)]), Some("CompletionsReached"));
-        assert_eq!(verdict(never(), &[("Failed", 0)]), None);
-        assert_eq!(verdict(never(), &[("Failed", 0), ("Failed", 0)]), Some("BackoffLimitExceeded"));
+        assert_eq!(verdict(never(), &[("Running", 0)]).as_deref(), None);
+        assert_eq!(verdict(never(), &[("Succeeded", 0)]).as_deref(), Some("CompletionsReached"));
+        assert_eq!(verdict(never(), &[("Failed", 0)]).as_deref(), None);
+        assert_eq!(
+            verdict(never(), &[("Failed", 0), ("Failed", 0)]).as_deref(),
+            Some("BackoffLimitExceeded")
+        );
         let on_failure = |limit: i32| json!({"completions": 1, "backoffLimit": limit, "policy": "OnFailure"});
-        assert_eq!(verdict(on_failure(2), &[("Running", 1)]), None);
-        assert_eq!(verdict(on_failure(2), &[("Running", 2)]), Some("BackoffLimitExceeded"));
-        assert_eq!(verdict(on_failure(0), &[("Running", 0)]), None);
-        assert_eq!(verdict(on_failure(0), &[("Running", 1)]), Some("BackoffLimitExceeded"));
+        assert_eq!(verdict(on_failure(2), &[("Running", 1)]).as_deref(), None);
+        assert_eq!(verdict(on_failure(2), &[("Running", 2)]).as_deref(), Some("BackoffLimitExceeded"));
+        assert_eq!(verdict(on_failure(0), &[("Running", 0)]).as_deref(), None);
+        assert_eq!(verdict(on_failure(0), &[("Running", 1)]).as_deref(), Some("BackoffLimitExceeded"));
         let queue = || json!({"backoffLimit": 1, "policy": "Never"});
-        assert_eq!(verdict(queue(), &[("Succeeded", 0), ("Running", 0)]), None);
-        assert_eq!(verdict(queue(), &[("Succeeded", 0)]), Some("CompletionsReached"));
+        assert_eq!(verdict(queue(), &[("Succeeded", 0), ("Running", 0)]).as_deref(), None);
+        assert_eq!(verdict(queue(), &[("Succeeded", 0)]).as_deref(), Some("CompletionsReached"));
     }
 
     #[test]

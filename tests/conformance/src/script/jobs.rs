@@ -18,7 +18,7 @@ pub(super) async fn active(talk: &mut Talk, job: &str, count: usize) -> Vec<Valu
         })
         .await;
     let mut pods: Vec<Value> = all.into_values().filter(going).collect();
-    pods.sort_by_key(|pod| name(pod));
+    pods.sort_by_key(name);
     for pod in &pods {
         talk.names.call(&name(pod), &format!("{job}-<random>"));
     }
