@@ -6,10 +6,10 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 #[path = "../tests/real/kit.rs"]
-#[allow(dead_code, reason = "the tests use more of it")]
+#[allow(dead_code, clippy::allow_attributes, reason = "the tests use more of it")]
 mod kit;
 #[path = "../tests/real/proxy.rs"]
-#[allow(dead_code, reason = "the tests use more of it")]
+#[allow(dead_code, clippy::allow_attributes, reason = "the tests use more of it")]
 mod proxy;
 
 use futures::StreamExt;
@@ -28,11 +28,11 @@ use std::time::{Duration, Instant};
 
 const STEPS: u8 = 6;
 /// Each gives five hand-offs.
-const RUNS: usize = 40;
+const RUNS: usize = 20;
 const IDLE: Duration = Duration::from_secs(60);
 const FOREIGN_JOBS: usize = 1000;
 const FOREIGN_PODS: usize = 5000;
-const NODE_ROUNDS: usize = 5;
+const NODE_ROUNDS: usize = 3;
 
 type Requests = Arc<Mutex<Vec<(Instant, String, String)>>>;
 
@@ -143,13 +143,13 @@ async fn crowd(place: &Place<'static>) {
         let (jobs, post) = (jobs.clone(), post.clone());
         async move { jobs.create(&post, &object(job)).await.map(drop) }
     });
-    made.buffer_unordered(16).for_each(|made| std::future::ready(made.expect("created"))).await;
+    made.buffer_unordered(16).for_each(async |made| made.expect("created")).await;
     let made = futures::stream::iter(0..FOREIGN_PODS).map(|n| {
         let pod = json!({"metadata": {"name": format!("other-{n}")}, "spec": spec});
         let (pods, post) = (pods.clone(), post.clone());
         async move { pods.create(&post, &object(pod)).await.map(drop) }
     });
-    made.buffer_unordered(16).for_each(|made| std::future::ready(made.expect("created"))).await;
+    made.buffer_unordered(16).for_each(async |made| made.expect("created")).await;
 }
 
 /// The share of a processor that a host takes while it waits for a stage.

@@ -130,9 +130,11 @@ impl Cluster {
                     Ok(Change::Put(item)) => Some(Queueing::read(&item)),
                     Ok(Change::Removed(_)) => None,
                 };
-                if found.is_some() && found != told {
-                    told.clone_from(&found);
-                    yield Ok(found.expect("just looked at"));
+                if let Some(found) = found
+                    && told.as_ref() != Some(&found)
+                {
+                    told = Some(found.clone());
+                    yield Ok(found);
                 }
             }
         }

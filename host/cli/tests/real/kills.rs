@@ -95,7 +95,8 @@ async fn b13_hosts_that_are_killed_at_any_request_create_every_object_once() {
     let (expected, left) = (result(&undisturbed).await, undisturbed.left().await);
     assert_eq!(expected.len(), 6);
 
-    let asked = std::env::var("ILAB_TEST_KILLS").ok().map(|text| text.parse().expect("ILAB_TEST_KILLS is a number"));
+    let asked =
+        std::env::var("ILAB_TEST_KILLS").ok().map(|text| text.parse().expect("ILAB_TEST_KILLS is a number"));
     let each = asked.unwrap_or(KILLS).div_ceil(LANES);
     let random = |lane: usize| Random(20_261_128 + lane as u64);
     let lanes = (0..LANES).map(|lane| lane_of_kills(random(lane), each, &expected, &left));

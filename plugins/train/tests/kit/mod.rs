@@ -1,5 +1,5 @@
 //! Samples of both phases, and ways to look into what they render.
-#![expect(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part")]
 
 use ilab_stage_sdk::testkit::Sample;
 use ilab_stage_train::{Phase, Train};
