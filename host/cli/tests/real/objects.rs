@@ -1,9 +1,12 @@
 //! Objects that go, come back as others, or go because they are done.
 
-use crate::kit::{Host, Place};
+use crate::kit::{Host, PATIENCE, Place};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams, PropagationPolicy};
+use kube::runtime::conditions;
+use kube::runtime::wait::await_condition;
 use serde_json::json;
 
 fn job_of_somebody() -> Job {
@@ -39,9 +42,13 @@ async fn b13_an_object_of_the_same_name_is_not_the_one_that_was_waited_for() {
     let place = Place::shared("recreated").await;
     let mut host = place.start(&[]);
     host.stage("stage-started", 1).await;
-    place.pod(1).await;
+    let (pods, name): (Api<Pod>, _) = (place.api(), place.pod(1).await);
+    let uid = pods.get(&name).await.unwrap().metadata.uid.unwrap();
     host.kill().await;
     delete(&place).await;
+    // While its pod is still there, it is told of as well.
+    let gone = await_condition(pods, &name, conditions::is_deleted(&uid));
+    tokio::time::timeout(PATIENCE, gone).await.expect("the pod goes with its Job").unwrap();
     let jobs: Api<Job> = place.api();
     let other = jobs.create(&PostParams::default(), &job_of_somebody()).await.unwrap();
     let ended = Host::new(place.run(true, &[])).end().await;
