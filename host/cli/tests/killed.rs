@@ -24,11 +24,12 @@ fn run(state: &Path, resume: bool) -> Command {
     command
 }
 
-/// Kills a host when it has told of so many events and a moment has passed. Its exit code, if it ended before.
-fn kill_after(state: &Path, resume: bool, events: usize, moment: Duration) -> Option<i32> {
+/// Kills a host when it has told of so many events and a moment has passed. Its exit code, if it ended before; what it said is
+/// in a file.
+fn kill_after(state: &Path, resume: bool, events: usize, moment: Duration, said: &Path) -> Option<i32> {
     let mut command = run(state, resume);
-    let mut child =
-        command.args(["-o", "json"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let said = fs::File::create(said).unwrap();
+    let mut child = command.args(["-o", "json"]).stdout(Stdio::piped()).stderr(said).spawn().unwrap();
     let told = BufReader::new(child.stdout.take().unwrap()).lines().take(events).count();
     if told == events {
         std::thread::sleep(moment);
@@ -70,7 +71,8 @@ fn b13_a_host_that_is_killed_again_and_again_runs_every_step_once() {
     let (mut resume, mut kills) = (false, 0);
     while kills < KILLS {
         let events = usize::try_from(random.below(6)).unwrap();
-        match kill_after(&state, resume, events, Duration::from_millis(random.below(60))) {
+        let stderr = folder.path().join("stderr");
+        match kill_after(&state, resume, events, Duration::from_millis(random.below(60)), &stderr) {
             None => {
                 kills += 1;
                 resume = true;
@@ -78,7 +80,7 @@ fn b13_a_host_that_is_killed_again_and_again_runs_every_step_once() {
             // It was killed before it had a record.
             Some(7) if resume => resume = false,
             Some(0) => break,
-            Some(code) => panic!("exit code {code}: {}", said(&run(&state, resume).output().unwrap())),
+            Some(code) => panic!("exit code {code}: {}", fs::read_to_string(stderr).unwrap()),
         }
     }
     assert!(kills >= 5, "it was done after {kills} kills: the test kills too late");

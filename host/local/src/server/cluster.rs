@@ -11,6 +11,8 @@ use crate::node::{self, NodeError, NodeHandle, NodeOptions};
 use crate::store::{CommitError, Key, LogError, Store};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -19,6 +21,7 @@ use std::io::{Read, Seek, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use socket::ServeHandle;
@@ -127,8 +130,30 @@ impl std::fmt::Debug for LocalCluster {
     }
 }
 
-/// Takes the folder for this process.
-fn hold(state: &Path) -> Result<Flock<File>, LocalError> {
+/// How long what a dead process has left open may keep the folder.
+const GOING: Duration = Duration::from_secs(5);
+
+/// Takes the folder for this process. A host that was killed while it was starting a process leaves the lock to that one until
+/// it runs its own program, which is over in moments and cannot be waited for otherwise.
+async fn hold(state: &Path) -> Result<Flock<File>, LocalError> {
+    let begun = Instant::now();
+    loop {
+        match take(state) {
+            Err(LocalError::InUse { holder, .. }) if died(&holder) && begun.elapsed() < GOING => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether it is a process that is no more.
+fn died(holder: &str) -> bool {
+    let id = holder.strip_prefix("process ").and_then(|id| id.trim().parse().ok());
+    id.is_some_and(|id| kill(Pid::from_raw(id), None) == Err(nix::errno::Errno::ESRCH))
+}
+
+fn take(state: &Path) -> Result<Flock<File>, LocalError> {
     let path = state.join("lock");
     let io = |action| {
         let path = path.clone();
@@ -173,7 +198,7 @@ impl LocalCluster {
         std::fs::create_dir_all(&state)
             .and_then(|()| state.canonicalize())
             .map_err(|source| LocalError::Io { action: "make", path: state.clone(), source })?;
-        let lock = hold(&state)?;
+        let lock = hold(&state).await?;
         let store = Store::open(&state, |id| resources::by_id(id).map(|resource| resource.id))?;
         let server: Shared = Arc::new(Server { store, state, stopping: CancellationToken::new() });
         set_up(&server, &options.namespace)?;
