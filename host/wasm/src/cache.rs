@@ -53,6 +53,8 @@ pub(crate) fn engine_key(engine: &Engine) -> String {
 pub(crate) struct Cache {
     folder: PathBuf,
     engine_key: String,
+    /// This build of the program; none where its own file cannot be looked at.
+    program: Option<String>,
 }
 
 impl Cache {
@@ -74,7 +76,8 @@ impl Cache {
         if meta.mode() & 0o077 != 0 {
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(io)?;
         }
-        Ok(Self { engine_key: engine_key(engine), folder })
+        let program = std::env::current_exe().and_then(fs::metadata).map(|meta| stamp(&meta)).ok();
+        Ok(Self { engine_key: engine_key(engine), program, folder })
     }
 
     /// Where files for the cache are written, on the same file system.
@@ -102,7 +105,7 @@ impl Cache {
 
     /// Where something else is remembered, under a name of ours.
     pub(crate) fn memory(&self, name: &str) -> Option<Memory> {
-        Memory::at(self.folder.join(name))
+        Some(Memory::at(self.folder.join(name), self.program.clone()?))
     }
 
     /// The verified compiled code of a component; none when there is none that can be trusted.
@@ -159,7 +162,7 @@ impl Cache {
 
     /// A file in the folder that is removed unless it is kept.
     pub(crate) fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
-        tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)
+        temporary_in(&self.folder)
     }
 
     /// Removes the oldest beyond what is kept. A record whose code is gone is only a miss.
@@ -194,6 +197,11 @@ impl Cache {
             }
         }
     }
+}
+
+/// A file in a folder that is removed unless it is kept; [`Cache::prune`] knows it by its name.
+pub(crate) fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".new-").tempfile_in(folder)
 }
 
 /// Opens a file of ours, and nothing else: no link, no device, nobody else's.

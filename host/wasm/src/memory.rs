@@ -4,8 +4,7 @@
 //! what a start costs that compiles nothing. They are believed as far as the compiled code is: the folder is ours alone.
 //! What is in order is a question of this program's rules, so what another build of it wrote down counts for nothing.
 
-use crate::cache::{hash, open};
-use crate::record::stamp;
+use crate::cache::{hash, open, temporary_in};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
@@ -25,10 +24,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// None where this program's own file cannot be looked at.
-    pub(crate) fn at(path: PathBuf) -> Option<Self> {
-        let program = stamp(&std::env::current_exe().and_then(std::fs::metadata).ok()?);
-        Some(Self { path, program })
+    pub(crate) fn at(path: PathBuf, program: String) -> Self {
+        Self { path, program }
     }
 
     /// What was written down by this build of the program, whole.
@@ -51,7 +48,7 @@ impl Memory {
         let json = serde_json::to_string(what)?;
         let sha256 = hash(json.as_bytes())?.0;
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        let mut file = temporary_in(folder)?;
         write!(file, "{FORMAT}\n{}\n{sha256}\n{json}", self.program)?;
         file.persist(&self.path).map(drop).map_err(|e| e.error)
     }
@@ -64,7 +61,7 @@ mod tests {
     #[test]
     fn only_what_this_program_wrote_down_whole_is_believed() {
         let folder = tempfile::tempdir().unwrap();
-        let memory = Memory::at(folder.path().join("x.stages")).unwrap();
+        let memory = Memory::at(folder.path().join("x.stages"), "this build".to_owned());
         let read = |memory: &Memory| memory.read::<Vec<String>>();
         assert_eq!(read(&memory), None, "nothing is there");
         let stages = vec!["A stage".to_owned()];
