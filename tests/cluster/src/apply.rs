@@ -1,12 +1,18 @@
 //! Manifests, read and applied.
 
 use crate::ClusterError;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::conditions;
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
+
+const ESTABLISHED: Duration = Duration::from_secs(30);
 
 pub(crate) fn read(path: &Path) -> Result<Value, ClusterError> {
     let text =
@@ -31,4 +37,17 @@ pub(crate) async fn apply(client: &Client, object: Value) -> Result<(), ClusterE
         .await
         .map(drop)
         .map_err(ClusterError::api(format!("{} {name} could not be applied", kind.kind)))
+}
+
+/// Applies a CRD and waits until its kind is served.
+pub(crate) async fn install_crd(client: &Client, file: &Path, name: &str) -> Result<(), ClusterError> {
+    apply(client, read(file)?).await?;
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let established = await_condition(crds, name, conditions::is_crd_established());
+    let late = |why: String| ClusterError::unexpected(format!("the CRD {name}"), why);
+    tokio::time::timeout(ESTABLISHED, established)
+        .await
+        .map_err(|_| late(format!("not established within {ESTABLISHED:?}")))?
+        .map_err(|error| late(error.to_string()))?;
+    Ok(())
 }

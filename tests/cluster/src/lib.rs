@@ -16,6 +16,7 @@ mod control_plane;
 mod error;
 mod etcd;
 mod kubeconfig;
+mod kueue;
 mod namespace;
 mod node;
 mod operator;

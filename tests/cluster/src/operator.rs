@@ -4,20 +4,17 @@
 //! things are done for it, because it is no pod: the Service of its webhook is a name for loopback, and the Secret that it fills
 //! with its certificate is copied to files when it has, as a kubelet would.
 
-use crate::apply::{apply, read};
+use crate::apply::{self, apply, read};
 use crate::cluster::Cluster;
 use crate::control_plane::ControlPlane;
 use crate::supervisor::{Process, Supervisor};
-use crate::{ClusterError, Identity, tools, wait};
+use crate::{ClusterError, Identity, wait};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::runtime::conditions;
-use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::json;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -31,7 +28,6 @@ const CRD: &str = "pytorchjobs.kubeflow.org";
 const CERTIFICATES: &str = "serving-certs";
 const LAST: &str = "tls.crt";
 const START: Duration = Duration::from_secs(120);
-const ESTABLISHED: Duration = Duration::from_secs(30);
 
 /// The image of what a worker does before it starts: it waits for the master's name. `Cluster::with_node` has it.
 pub const PROBE_IMAGE: &str = "ilab.test/probe:1";
@@ -71,27 +67,6 @@ impl Cluster {
     }
 }
 
-const KUEUE: [&str; 2] = ["localqueues", "workloads"];
-
-impl Cluster {
-    /// Installs the CRDs of Kueue's LocalQueue and Workload, without Kueue: a test plays what it says of them. A cluster of
-    /// somebody's own must have Kueue.
-    ///
-    /// # Errors
-    /// When they cannot be had, or are not established in time.
-    pub async fn install_kueue_crds(&self) -> Result<(), ClusterError> {
-        if self.parts().is_none() {
-            return Ok(());
-        }
-        let (client, folder) = (self.client().await?, tools::kueue().await?);
-        for plural in KUEUE {
-            let file = folder.join(format!("kueue.x-k8s.io_{plural}.yaml"));
-            install(&client, &file, &format!("{plural}.kueue.x-k8s.io")).await?;
-        }
-        Ok(())
-    }
-}
-
 async fn there(client: &Client) -> Result<(), ClusterError> {
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     let what = || format!("this cluster has no {CRD}; install Kubeflow's training operator 1.9");
@@ -100,20 +75,7 @@ async fn there(client: &Client) -> Result<(), ClusterError> {
 
 async fn install_crd(client: &Client, plane: &ControlPlane) -> Result<(), ClusterError> {
     let file = plane.programs().path("kubeflow/crds/kubeflow.org_pytorchjobs.yaml");
-    install(client, &file, CRD).await
-}
-
-/// Applies a CRD and waits until its kind is served.
-async fn install(client: &Client, file: &Path, name: &str) -> Result<(), ClusterError> {
-    apply(client, read(file)?).await?;
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let established = await_condition(crds, name, conditions::is_crd_established());
-    let late = |why: String| ClusterError::unexpected(format!("the CRD {name}"), why);
-    tokio::time::timeout(ESTABLISHED, established)
-        .await
-        .map_err(|_| late(format!("not established within {ESTABLISHED:?}")))?
-        .map_err(|error| late(error.to_string()))?;
-    Ok(())
+    apply::install_crd(client, &file, CRD).await
 }
 
 async fn start(
