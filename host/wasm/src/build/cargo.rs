@@ -171,7 +171,7 @@ fn compile(
         .arg("--target-dir")
         .arg(target_dir)
         .args(toolchain.build_args())
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", remap(toolchain, described))
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", remap(toolchain))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     if build.profile == "guest" && !described.defines("guest") {
@@ -212,15 +212,16 @@ fn compile(
     module.ok_or_else(|| BuildError::NoModule { package: package.name.clone() })
 }
 
-/// Flags that keep this machine's paths out of the component: panic messages name source files.
-fn remap(toolchain: &Toolchain, described: &Described) -> String {
+/// Flags that keep this machine's paths out of the component: panic messages name source files. Cargo itself names those
+/// of the workspace from its root. The flags are the same for every workspace: with others, builds that share a folder
+/// would compile the standard library again each time that they take turns.
+fn remap(toolchain: &Toolchain) -> String {
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
     let prefixes = [
         Some((toolchain.sysroot().join("lib/rustlib/src/rust"), "/rust")),
         home.map(|home| (home.join("registry/src"), "/crates")),
-        Some((described.workspace_root.clone(), "/stage")),
     ];
     prefixes
         .into_iter()
