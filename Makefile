@@ -55,8 +55,6 @@ bless: ## Accept what the golden tests see now
 .PHONY: bench
 bench: plugins ## Benchmarks; docs/performance.md says how to read them
 	cargo bench --workspace
-	cargo build --release -p ilab-host
-	tests/tools/whole-process $(TARGET)/release/ilab-host
 
 .PHONY: dist
 dist: setup ## The binary as it is shipped

@@ -110,7 +110,7 @@ impl Stages for Loaded {
         stage: &StageName,
         context: &Context,
     ) -> Result<Plan, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.plugin(stage)?.render(stage, context)?)
+        Ok(self.plugin(stage)?.render_once(stage, context)?)
     }
 
     fn collect(

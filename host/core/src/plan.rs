@@ -10,8 +10,6 @@ use std::collections::BTreeSet;
 
 /// The most manifests of a plan.
 pub const MAX_MANIFESTS: usize = 100;
-/// The longest manifest, in bytes of JSON.
-pub const MAX_MANIFEST_BYTES: usize = 1024 * 1024;
 /// The most targets, and the most excerpts, of a plan.
 pub const MAX_TARGETS: usize = 100;
 /// The most outputs' JSON of one stage, in bytes: they are kept in the run record.
@@ -42,14 +40,6 @@ pub enum PlanError {
         index: usize,
         /// What it lacks.
         field: &'static str,
-    },
-    /// A manifest that is too long.
-    #[error("{} has {bytes} bytes, more than {MAX_MANIFEST_BYTES}", escaped(.object, 120))]
-    TooLong {
-        /// The object.
-        object: String,
-        /// Its length.
-        bytes: usize,
     },
     /// Two manifests of one object, two targets of one, or one excerpt twice.
     #[error("{what} {} is there twice", escaped(.object, 120))]
@@ -164,10 +154,6 @@ fn planned(manifests: &[Value]) -> Result<Vec<(ObjectRef, &Value)>, PlanError> {
                 .find(|path| !manifest.pointer(path).is_some_and(Value::is_string));
             PlanError::NoObject { index, field: missing.map_or("metadata.name", |path| &path[1..]) }
         })?;
-        let bytes = manifest.to_string().len();
-        if bytes > MAX_MANIFEST_BYTES {
-            return Err(PlanError::TooLong { object: object.to_string(), bytes });
-        }
         // Two versions of one group are two views of one object.
         let group = object.api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
         if !identities.insert((group, object.kind.clone(), object.name.clone())) {

@@ -12,7 +12,7 @@
 use crate::error::HostError;
 use crate::memory::Memory;
 use crate::record::{Record, stamp};
-use ilab_core::names::PluginDigest;
+use ilab_core::names::{PluginDigest, StageName};
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::Hash;
@@ -103,6 +103,11 @@ impl Cache {
         self.memory(&format!("{}.stages", self.stem(digest)))
     }
 
+    /// Where the last plan of one of its stages is remembered.
+    pub(crate) fn plan(&self, digest: &PluginDigest, stage: &StageName) -> Option<Memory> {
+        self.memory(&format!("{}.{stage}.plan", self.stem(digest)))
+    }
+
     /// Where something else is remembered, under a name of ours.
     pub(crate) fn memory(&self, name: &str) -> Option<Memory> {
         Some(Memory::at(self.folder.join(name), self.program.clone()?))
@@ -169,7 +174,7 @@ impl Cache {
     fn prune(&self, newest: &Path) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         let now = SystemTime::now();
-        let mut codes = Vec::new();
+        let (mut codes, mut others) = (Vec::new(), Vec::new());
         for entry in entries.flatten() {
             let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
             let modified = meta.modified().unwrap_or(now);
@@ -180,6 +185,8 @@ impl Cache {
                 && now.duration_since(modified).is_ok_and(|age| age > ABANDONED)
             {
                 let _ = fs::remove_file(path);
+            } else {
+                others.push(path);
             }
         }
         codes.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
@@ -190,9 +197,13 @@ impl Cache {
                 let _ = fs::remove_file(path);
                 if let Some(stem) = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.rsplit_once('-'))
                 {
-                    for beside in ["record", "stages"] {
-                        let _ = fs::remove_file(self.folder.join(format!("{}.{beside}", stem.0)));
-                    }
+                    // Its record, and what is remembered of it.
+                    let beside = |other: &&PathBuf| {
+                        let name = other.file_name().and_then(|name| name.to_str());
+                        name.and_then(|name| name.strip_prefix(stem.0))
+                            .is_some_and(|rest| rest.starts_with('.'))
+                    };
+                    others.iter().filter(beside).for_each(|other| drop(fs::remove_file(other)));
                 }
             }
         }
@@ -239,9 +250,14 @@ fn verify(path: &Path, record: &Record, now: SystemTime) -> io::Result<Option<St
     if hash(file)?.0 != record.sha256 {
         return wrong("its content is not what was recorded");
     }
+    Ok(settled(&meta, now).then_some(stamp))
+}
+
+/// Whether the file would have another [`stamp`] if it was written from now on.
+pub(crate) fn settled(meta: &fs::Metadata, now: SystemTime) -> bool {
     let changed =
         SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(meta.ctime()).unwrap_or(u64::MAX >> 2));
-    Ok(now.duration_since(changed).is_ok_and(|age| age > SETTLED).then_some(stamp))
+    now.duration_since(changed).is_ok_and(|age| age > SETTLED)
 }
 
 /// SHA-256 as hex, and the number of bytes; read in pieces, so that a large file takes no memory.

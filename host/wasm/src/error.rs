@@ -272,6 +272,9 @@ pub enum CallProblem {
         /// Which rule.
         source: InvalidName,
     },
+    /// What was remembered of it could be read, and it itself can not.
+    #[error("{0}")]
+    Load(LoadProblem),
     /// A component that offers nothing.
     #[error("it offers no stage")]
     NoStages,

@@ -1,40 +1,21 @@
-//! The host of components: finds, checks, compiles and links them.
+//! The host of components: finds their files and loads what is in them.
 
-use crate::bindings::StagePluginPre;
-use crate::bindings::host_log::Level;
-use crate::cache::{Cache, hash};
-use crate::check;
-use crate::compile;
+use crate::cache::Cache;
 use crate::engine::{Ticker, engine};
 use crate::error::{HostError, LoadError, LoadProblem};
 use crate::limits::Limits;
+use crate::link::Shared;
 use crate::log::{LogSink, TracingSink};
 use crate::memory::Memory;
-use crate::plugin::{Plugin, PluginInner};
-use crate::state::{Identity, State};
-use crate::wasi;
-use ilab_core::names::PluginDigest;
+use crate::plugin::Plugin;
+use crate::source::{self, Seen};
+use crate::state::Identity;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use wasmtime::component::{Component, Linker, WasmStr};
-use wasmtime::{Engine, StoreContextMut};
+use std::sync::Arc;
 
 /// Loads components. Cheap to make; compiles only what the cache does not have.
-pub struct Host {
-    engine: Engine,
-    limits: Limits,
-    cache: Option<Cache>,
-    sink: Arc<dyn LogSink>,
-    compile_command: Option<Vec<OsString>>,
-    ticker: Arc<Ticker>,
-    /// For components that ask for nothing but the log.
-    lean: Linker<State>,
-    /// The same with an empty WASI; made when the first component asks for it.
-    with_wasi: OnceLock<Linker<State>>,
-}
+pub struct Host(Shared);
 
 impl Host {
     /// A host with these limits, that keeps compiled components in a folder (made with mode 0700 where it is missing).
@@ -43,24 +24,24 @@ impl Host {
     /// [`HostError`] when the engine does not start, or the folder cannot be used or belongs to someone else.
     pub fn new(limits: Limits, cache: Option<PathBuf>) -> Result<Self, HostError> {
         let engine = engine(&limits)?;
-        let cache = cache.map(|folder| Cache::open(folder, &engine)).transpose()?;
-        let lean = linker(&engine).map_err(|error| HostError::Engine { detail: format!("{error:#}") })?;
-        Ok(Self {
+        let cache = cache.map(|folder| Cache::open(folder, &engine)).transpose()?.map(Arc::new);
+        Ok(Self(Shared {
             engine,
             limits,
+            seen: Arc::new(Seen::open(cache.as_ref().and_then(|cache| cache.memory("files")))),
             cache,
             sink: Arc::new(TracingSink),
             compile_command: None,
             ticker: Arc::new(Ticker::new()),
-            lean,
-            with_wasi: OnceLock::new(),
-        })
+            lean: Arc::default(),
+            with_wasi: Arc::default(),
+        }))
     }
 
     /// Sends what components log elsewhere than to `tracing`.
     #[must_use]
     pub fn with_log_sink(mut self, sink: Arc<dyn LogSink>) -> Self {
-        self.sink = sink;
+        self.0.sink = sink;
         self
     }
 
@@ -70,7 +51,7 @@ impl Host {
     /// [`compile_child_main`](crate::compile_child_main). As a rule it is this very program with a hidden subcommand.
     #[must_use]
     pub fn with_compile_command(mut self, command: Vec<OsString>) -> Self {
-        self.compile_command = Some(command);
+        self.0.compile_command = Some(command.into());
         self
     }
 
@@ -78,13 +59,13 @@ impl Host {
     /// without a cache. The name is a file's.
     #[must_use]
     pub fn memory(&self, name: &str) -> Option<Memory> {
-        self.cache.as_ref()?.memory(name)
+        self.0.cache.as_ref()?.memory(name)
     }
 
     /// The limits that hold.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        &self.0.limits
     }
 
     /// Loads every `*.wasm` of a folder, in the order of their names.
@@ -127,183 +108,23 @@ impl Host {
         Ok(plugins)
     }
 
-    /// Loads one component: checks and links it, and compiles it when the cache does not have it.
+    /// Loads one component: checks and links it, and compiles it when the cache does not have it. One that this program
+    /// has [remembered](Plugin::remember) is linked when it is first called.
     ///
     /// # Errors
     /// [`LoadError`] when it cannot be read, is too large, is no component, is none of ours, asks for what this host
     /// does not offer, or cannot be compiled.
     pub fn load(&self, path: &Path) -> Result<Plugin, LoadError> {
-        let mut digest = None;
-        self.load_inner(path, &mut digest).map_err(|problem| LoadError {
-            file: path.to_owned(),
-            digest,
-            problem,
-        })
-    }
-
-    fn load_inner(&self, path: &Path, seen: &mut Option<PluginDigest>) -> Result<Plugin, LoadProblem> {
-        let mut source = Source::open(path, self.limits.component_bytes)?;
-        *seen = Some(source.digest.clone());
-        let component = self.component(path, &mut source)?;
-        let facts = check::interface(&self.engine, &component)?;
-        let linker = if facts.wasi { self.wasi_linker()? } else { &self.lean };
-        let signature = |error: wasmtime::Error| LoadProblem::Signature { detail: format!("{error:#}") };
-        let pre = linker.instantiate_pre(&component).map_err(signature)?;
-        let pre = StagePluginPre::new(pre).map_err(signature)?;
-        let memory = self.cache.as_ref().and_then(|cache| cache.stages(&source.digest));
-        Ok(Plugin::new(PluginInner {
-            identity: Arc::new(Identity { file: path.to_owned(), digest: source.digest }),
-            engine: self.engine.clone(),
-            limits: self.limits.clone(),
-            sink: Arc::clone(&self.sink),
-            ticker: Arc::clone(&self.ticker),
-            pre,
-            facts,
-            descriptors: OnceLock::new(),
-            memory,
-        }))
-    }
-
-    fn wasi_linker(&self) -> Result<&Linker<State>, LoadProblem> {
-        if let Some(linker) = self.with_wasi.get() {
-            return Ok(linker);
-        }
-        let made =
-            linker(&self.engine).and_then(|mut linker| wasi::add_to_linker(&mut linker).map(|()| linker));
-        let made = made.map_err(|error| LoadProblem::Host { detail: format!("{error:#}") })?;
-        Ok(self.with_wasi.get_or_init(|| made))
-    }
-
-    fn component(&self, path: &Path, source: &mut Source) -> Result<Component, LoadProblem> {
-        let Some(cache) = &self.cache else {
-            return self.compile_uncached(path, source);
-        };
-        if let Some(component) = cache.find(&source.digest).and_then(|code| self.deserialize(&code).ok()) {
-            return Ok(component);
-        }
-        tracing::debug!(file = %path.display(), digest = source.digest.as_str(), "compiling");
-        let bytes = source.bytes()?;
-        let mut code = match cache.temporary() {
-            Ok(code) => code,
-            Err(error) => {
-                tracing::warn!(folder = %cache.folder().display(), %error, "the compile cache cannot be written");
-                return self.compile_uncached(path, source);
-            }
-        };
-        let kept =
-            self.compile_to(path, source, &bytes, &mut code)?.and_then(|()| cache.keep(&source.digest, code));
-        match kept {
-            Ok(code) => self.deserialize(&code),
-            // A full disk, for example: slower, but no reason to stop.
-            Err(error) => {
-                tracing::warn!(folder = %cache.folder().display(), %error, "a compiled component cannot be kept");
-                Component::from_binary(&self.engine, &bytes)
-                    .map_err(|e| LoadProblem::Compile { detail: format!("{e:#}") })
-            }
-        }
-    }
-
-    /// Compiles into a file. The inner result is about writing it.
-    fn compile_to(
-        &self,
-        path: &Path,
-        source: &Source,
-        bytes: &[u8],
-        code: &mut tempfile::NamedTempFile,
-    ) -> Result<std::io::Result<()>, LoadProblem> {
-        match &self.compile_command {
-            Some(command) => {
-                let sha256 = source.digest.as_str().trim_start_matches("sha256:");
-                compile::in_child(command, &self.limits, &self.engine, path, sha256, code.path())?;
-                Ok(Ok(()))
-            }
-            None => {
-                let compiled = compile::here(&self.engine, bytes)?;
-                Ok(std::io::Write::write_all(code, &compiled))
-            }
-        }
-    }
-
-    /// Compiles without keeping the result.
-    fn compile_uncached(&self, path: &Path, source: &mut Source) -> Result<Component, LoadProblem> {
-        let bytes = source.bytes()?;
-        if self.compile_command.is_none() {
-            return Component::from_binary(&self.engine, &bytes)
-                .map_err(|error| compile::refused(&format!("{error:#}")));
-        }
-        let folder = tempfile::tempdir().map_err(LoadProblem::Io)?;
-        let mut code = tempfile::NamedTempFile::new_in(folder.path()).map_err(LoadProblem::Io)?;
-        self.compile_to(path, source, &bytes, &mut code)?.map_err(LoadProblem::Io)?;
-        self.deserialize(code.path())
-    }
-
-    #[expect(unsafe_code, reason = "loading native code that this program compiled is unsafe by nature")]
-    fn deserialize(&self, code: &Path) -> Result<Component, LoadProblem> {
-        // SAFETY: the file was written by this program (or a child of it) in a folder that only its user can write,
-        // for an engine with the same key, and has the SHA-256 that was recorded then; it is replaced by renaming,
-        // never written in place, so the mapping does not change.
-        unsafe { Component::deserialize_file(&self.engine, code) }
-            .map_err(|error| LoadProblem::Host { detail: format!("{error:#}") })
+        let fail = |digest, problem| LoadError { file: path.to_owned(), digest, problem };
+        let digest = source::digest(path, self.0.limits.component_bytes, &self.0.seen)
+            .map_err(|problem| fail(None, problem))?;
+        self.0.seen.keep();
+        let identity = Identity { file: path.to_owned(), digest };
+        Plugin::load(self.0.clone(), identity)
+            .map_err(|(identity, problem)| fail(Some(identity.digest.clone()), problem))
     }
 }
 
 fn same_file(one: &Path, two: &Path) -> bool {
     one == two || matches!((one.canonicalize(), two.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-/// A component's file, hashed.
-struct Source {
-    file: File,
-    digest: PluginDigest,
-    limit: u64,
-}
-
-impl Source {
-    fn open(path: &Path, limit: u64) -> Result<Self, LoadProblem> {
-        let mut file = File::open(path).map_err(LoadProblem::Io)?;
-        let meta = file.metadata().map_err(LoadProblem::Io)?;
-        if !meta.is_file() {
-            return Err(LoadProblem::Io(std::io::Error::other("not a regular file")));
-        }
-        if meta.len() > limit {
-            return Err(LoadProblem::TooLarge { size: meta.len(), limit });
-        }
-        let mut head = Vec::with_capacity(8);
-        (&mut file).take(8).read_to_end(&mut head).map_err(LoadProblem::Io)?;
-        check::header(&head)?;
-        file.rewind().map_err(LoadProblem::Io)?;
-        let (sha256, size) = hash((&mut file).take(limit + 1)).map_err(LoadProblem::Io)?;
-        if size > limit {
-            return Err(LoadProblem::TooLarge { size, limit });
-        }
-        let digest = serde_json::from_value(format!("sha256:{sha256}").into())
-            .map_err(|error| LoadProblem::Host { detail: error.to_string() })?;
-        Ok(Self { file, digest, limit })
-    }
-
-    /// The bytes that the digest was made of.
-    fn bytes(&mut self) -> Result<Vec<u8>, LoadProblem> {
-        let mut bytes = Vec::new();
-        self.file.rewind().map_err(LoadProblem::Io)?;
-        (&mut self.file).take(self.limit).read_to_end(&mut bytes).map_err(LoadProblem::Io)?;
-        if PluginDigest::of(&bytes) != self.digest {
-            return Err(LoadProblem::Changed);
-        }
-        Ok(bytes)
-    }
-}
-
-/// A linker with what every component may call: the log.
-fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine);
-    let mut log = linker.instance(&format!("ilab:pipeline/host-log@{}", crate::WIT_VERSION))?;
-    // The message stays in the guest's memory and is looked at there; only its beginning is copied.
-    log.func_wrap("log", |mut store: StoreContextMut<'_, State>, (level, message): (Level, WasmStr)| {
-        const LOOKED_AT: usize = 1 << 20;
-        let text = message.to_str(&store)?;
-        let text = text[..text.floor_char_boundary(LOOKED_AT)].to_owned();
-        store.data_mut().log(level, &text);
-        Ok(())
-    })?;
-    Ok(linker)
 }

@@ -25,10 +25,12 @@ mod engine;
 mod error;
 mod host;
 mod limits;
+mod link;
 mod log;
 mod memory;
 mod plugin;
 mod record;
+mod source;
 mod state;
 mod wasi;
 

@@ -4,9 +4,10 @@
 //! what a start costs that compiles nothing. They are believed as far as the compiled code is: the folder is ours alone.
 //! What is in order is a question of this program's rules, so what another build of it wrote down counts for nothing.
 
-use crate::cache::{hash, open, temporary_in};
+use crate::cache::{open, temporary_in};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -31,12 +32,15 @@ impl Memory {
     /// What was written down by this build of the program, whole.
     #[must_use]
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
-        let mut text = String::new();
-        open(&self.path).ok()?.take(LIMIT).read_to_string(&mut text).ok()?;
+        let file = open(&self.path).ok()?;
+        let size = file.metadata().ok()?.len().min(LIMIT);
+        // One more, so that the end is seen without asking for more room.
+        let mut text = String::with_capacity(usize::try_from(size).ok()? + 1);
+        file.take(LIMIT).read_to_string(&mut text).ok()?;
         let text = text.strip_prefix(FORMAT)?.strip_prefix('\n')?;
         let (program, text) = text.split_once('\n')?;
         let (sha256, json) = text.split_once('\n')?;
-        let whole = program == self.program && hash(json.as_bytes()).ok()?.0 == sha256;
+        let whole = program == self.program && digest(json) == sha256;
         whole.then(|| serde_json::from_str(json).ok()).flatten()
     }
 
@@ -46,12 +50,17 @@ impl Memory {
     /// When the file cannot be written. What is not remembered is only found out again.
     pub fn write<T: Serialize>(&self, what: &T) -> io::Result<()> {
         let json = serde_json::to_string(what)?;
-        let sha256 = hash(json.as_bytes())?.0;
+        let sha256 = digest(&json);
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut file = temporary_in(folder)?;
         write!(file, "{FORMAT}\n{}\n{sha256}\n{json}", self.program)?;
         file.persist(&self.path).map(drop).map_err(|e| e.error)
     }
+}
+
+/// SHA-256 as hex.
+fn digest(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

@@ -4,18 +4,18 @@ use crate::bindings::{StagePlugin, StagePluginPre};
 use crate::check::Facts;
 use crate::convert;
 use crate::engine::Ticker;
-use crate::error::{CallError, CallProblem, Function};
-use crate::limits::Limits;
-use crate::log::LogSink;
+use crate::error::{CallError, CallProblem, Function, LoadProblem};
+use crate::link::Shared;
 use crate::memory::Memory;
 use crate::state::{Hit, Identity, State};
 use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
 use ilab_core::names::{PluginDigest, StageName};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use wasmtime::{Engine, Store, Trap};
+use wasmtime::{Store, Trap};
 
 /// Stack of the thread that calls a component with WASI.
 const THREAD_STACK: usize = 4 << 20;
@@ -23,21 +23,36 @@ const THREAD_STACK: usize = 4 << 20;
 /// A loaded component. Clones share it.
 ///
 /// Every call runs in a fresh store under the limits of the [`Host`](crate::Host) that loaded it. A call blocks the
-/// thread until the guest is done, at most for [`Limits::call_time`].
+/// thread until the guest is done, at most for [`Limits::call_time`](crate::Limits::call_time).
 #[derive(Clone)]
 pub struct Plugin(Arc<PluginInner>);
 
-pub(crate) struct PluginInner {
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) engine: Engine,
-    pub(crate) limits: Limits,
-    pub(crate) sink: Arc<dyn LogSink>,
-    pub(crate) ticker: Arc<Ticker>,
-    pub(crate) pre: StagePluginPre<State>,
-    pub(crate) facts: Facts,
-    pub(crate) descriptors: OnceLock<Arc<[Descriptor]>>,
-    /// None without a cache.
-    pub(crate) memory: Option<Memory>,
+struct PluginInner {
+    identity: Arc<Identity>,
+    shared: Shared,
+    /// What is called; linked when it is first called, where what it says is remembered.
+    linked: OnceLock<StagePluginPre<State>>,
+    facts: Facts,
+    descriptors: OnceLock<Arc<[Descriptor]>>,
+    /// Whether the descriptors were remembered.
+    remembered: bool,
+    /// Where the [`About`] of this component lies; none without a cache.
+    memory: Option<Memory>,
+}
+
+/// What is remembered of a component that was found in order.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct About<'a> {
+    facts: Cow<'a, Facts>,
+    stages: Cow<'a, [Descriptor]>,
+}
+
+/// A plan, and what it was made for.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct RememberedPlan<'a> {
+    /// The SHA-256 of the context as JSON.
+    context: Cow<'a, PluginDigest>,
+    plan: Cow<'a, Plan>,
 }
 
 impl fmt::Debug for Plugin {
@@ -50,8 +65,26 @@ impl fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    pub(crate) fn new(inner: PluginInner) -> Self {
-        Self(Arc::new(inner))
+    pub(crate) fn load(shared: Shared, identity: Identity) -> Result<Self, (Identity, LoadProblem)> {
+        let memory = shared.cache.as_ref().and_then(|cache| cache.stages(&identity.digest));
+        let about: Option<About<'_>> = memory.as_ref().and_then(Memory::read);
+        let (linked, descriptors) = (OnceLock::new(), OnceLock::new());
+        let remembered = about.is_some();
+        let facts = match about {
+            Some(about) => {
+                let _ = descriptors.set(about.stages.into_owned().into());
+                about.facts.into_owned()
+            }
+            None => match shared.link(&identity.file, &identity.digest) {
+                Ok((pre, facts)) => {
+                    let _ = linked.set(pre);
+                    facts
+                }
+                Err(problem) => return Err((identity, problem)),
+            },
+        };
+        let identity = Arc::new(identity);
+        Ok(Self(Arc::new(PluginInner { identity, shared, linked, facts, descriptors, remembered, memory })))
     }
 
     /// The SHA-256 of the component's bytes.
@@ -102,8 +135,7 @@ impl Plugin {
     /// From then on the component is not asked for it.
     #[must_use]
     pub fn remembered(&self) -> Option<Arc<[Descriptor]>> {
-        let known: Vec<Descriptor> = self.0.memory.as_ref()?.read()?;
-        Some(Arc::clone(self.0.descriptors.get_or_init(|| known.into())))
+        self.0.descriptors.get().filter(|_| self.0.remembered).cloned()
     }
 
     /// Writes down in the cache what the component says of itself, for whoever has found it in order: the next start of
@@ -113,7 +145,8 @@ impl Plugin {
     /// Those of [`stages`](Self::stages). A cache that cannot be written is only slower.
     pub fn remember(&self) -> Result<(), CallError> {
         let descriptors = self.descriptors()?;
-        if let Some(Err(error)) = self.0.memory.as_ref().map(|memory| memory.write(&&*descriptors)) {
+        let about = About { facts: Cow::Borrowed(&self.0.facts), stages: Cow::Borrowed(&*descriptors) };
+        if let Some(Err(error)) = self.0.memory.as_ref().map(|memory| memory.write(&about)) {
             tracing::debug!(%error, "a component has to describe itself at the next start again");
         }
         Ok(())
@@ -134,12 +167,43 @@ impl Plugin {
     /// [`CallError`]: the stage refuses ([`CallProblem::Stage`]), there is no such stage, the call breaks off or hits a
     /// limit, or what it returns breaks the contract.
     pub fn render(&self, stage: &StageName, context: &Context) -> Result<Plan, CallError> {
+        self.render_listening(stage, context).map(|(plan, _)| plan)
+    }
+
+    /// As [`render`](Self::render); what the component gave this build of the program for the same context before, without
+    /// a word in its log, is taken from the cache. Of each stage the last plan is kept.
+    ///
+    /// # Errors
+    /// Those of [`render`](Self::render).
+    pub fn render_once(&self, stage: &StageName, context: &Context) -> Result<Plan, CallError> {
+        let cache = self.0.shared.cache.as_ref();
+        let Some(memory) = cache.and_then(|cache| cache.plan(self.digest(), stage)) else {
+            return self.render(stage, context);
+        };
+        let json = serde_json::to_vec(context).unwrap_or_default();
+        let context_digest = PluginDigest::of(&json);
+        let known: Option<RememberedPlan<'_>> = memory.read();
+        if let Some(known) = known.filter(|known| *known.context == context_digest) {
+            return Ok(known.plan.into_owned());
+        }
+        let (plan, silent) = self.render_listening(stage, context)?;
+        let remembered =
+            RememberedPlan { context: Cow::Borrowed(&context_digest), plan: Cow::Borrowed(&plan) };
+        if silent && let Err(error) = memory.write(&remembered) {
+            tracing::debug!(%error, "a stage has to be rendered at the next start again");
+        }
+        Ok(plan)
+    }
+
+    /// A plan, and whether the component said nothing while it made it.
+    fn render_listening(&self, stage: &StageName, context: &Context) -> Result<(Plan, bool), CallError> {
         self.offers(Function::Render, stage)?;
         let context = convert::context(context);
         self.call(Some(stage), |store, plugin| {
-            plugin.ilab_pipeline_stage().call_render(store, stage.as_str(), &context)
+            let result = plugin.ilab_pipeline_stage().call_render(&mut *store, stage.as_str(), &context)?;
+            Ok((result, store.data().silent()))
         })
-        .and_then(|result| convert::plan(result.map_err(convert::stage_error)?))
+        .and_then(|(result, silent)| Ok((convert::plan(result.map_err(convert::stage_error)?)?, silent)))
         .map_err(|problem| self.error(Function::Render, Some(stage), problem))
     }
 
@@ -206,23 +270,32 @@ impl Plugin {
 }
 
 impl PluginInner {
+    fn linked(&self) -> Result<&StagePluginPre<State>, CallProblem> {
+        if let Some(pre) = self.linked.get() {
+            return Ok(pre);
+        }
+        let Identity { file, digest } = &*self.identity;
+        let (pre, _) = self.shared.link(file, digest).map_err(CallProblem::Load)?;
+        Ok(self.linked.get_or_init(|| pre))
+    }
+
     fn call_here<R>(
         &self,
         stage: Option<&StageName>,
         call: impl FnOnce(&mut Store<State>, &StagePlugin) -> wasmtime::Result<R>,
     ) -> Result<R, CallProblem> {
+        let pre = self.linked()?;
+        let Shared { engine, limits, sink, ticker, .. } = &self.shared;
         let stage = stage.map(ToString::to_string);
-        let state = State::new(Arc::clone(&self.identity), stage, Arc::clone(&self.sink), &self.limits);
-        let mut store = Store::new(&self.engine, state);
+        let state = State::new(Arc::clone(&self.identity), stage, Arc::clone(sink), limits);
+        let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limiter);
-        store.set_hostcall_fuel(self.limits.returned_bytes);
-        store.set_max_component_handles(self.limits.handles);
-        let ticking = self
-            .ticker
-            .start(&self.engine)
-            .map_err(|error| CallProblem::Host { detail: error.to_string() })?;
-        store.set_epoch_deadline(Ticker::epochs(self.limits.call_time));
-        let result = self.pre.instantiate(&mut store).and_then(|plugin| call(&mut store, &plugin));
+        store.set_hostcall_fuel(limits.returned_bytes);
+        store.set_max_component_handles(limits.handles);
+        let ticking =
+            ticker.start(engine).map_err(|error| CallProblem::Host { detail: error.to_string() })?;
+        store.set_epoch_deadline(Ticker::epochs(limits.call_time));
+        let result = pre.instantiate(&mut store).and_then(|plugin| call(&mut store, &plugin));
         drop(ticking);
         let last_error = store.data_mut().finish();
         result.map_err(|error| self.translate(&error, store.data().limiter.hit, last_error))
@@ -237,22 +310,22 @@ impl PluginInner {
     ) -> CallProblem {
         match hit {
             Some(Hit::Memory(wanted)) => {
-                return CallProblem::Memory { wanted, limit: self.limits.memory_bytes };
+                return CallProblem::Memory { wanted, limit: self.shared.limits.memory_bytes };
             }
             Some(Hit::Table(wanted)) => {
-                return CallProblem::Table { wanted, limit: self.limits.table_elements };
+                return CallProblem::Table { wanted, limit: self.shared.limits.table_elements };
             }
             None => {}
         }
         match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => return CallProblem::Time { limit: self.limits.call_time },
-            Some(Trap::StackOverflow) => return CallProblem::Stack { limit: self.limits.stack_bytes },
+            Some(Trap::Interrupt) => return CallProblem::Time { limit: self.shared.limits.call_time },
+            Some(Trap::StackOverflow) => return CallProblem::Stack { limit: self.shared.limits.stack_bytes },
             _ => {}
         }
         let root = error.root_cause().to_string();
         // The engine has no public type for this one; a test holds its words.
         if root.contains("fuel allocated for hostcalls has been exhausted") {
-            return CallProblem::Returned { limit: self.limits.returned_bytes };
+            return CallProblem::Returned { limit: self.shared.limits.returned_bytes };
         }
         let detail = match error.downcast_ref::<Trap>() {
             // Compilers keep a second stack in the guest's memory, below everything else.

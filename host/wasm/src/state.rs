@@ -31,6 +31,7 @@ struct Log {
     sink: Arc<dyn LogSink>,
     budget: Budget,
     last_error: Option<String>,
+    silent: bool,
 }
 
 impl State {
@@ -44,7 +45,7 @@ impl State {
             limiter: Limiter::new(limits),
             wasi: None,
             handles: limits.handles,
-            log: Log { identity, stage, sink, budget: Budget::new(limits), last_error: None },
+            log: Log { identity, stage, sink, budget: Budget::new(limits), last_error: None, silent: true },
         }
     }
 
@@ -60,7 +61,8 @@ impl State {
     }
 
     fn say(&mut self, level: LogLevel, message: &str) {
-        let Log { identity, stage, sink, budget, last_error } = &mut self.log;
+        let Log { identity, stage, sink, budget, last_error, silent } = &mut self.log;
+        *silent = false;
         if level == LogLevel::Error {
             *last_error = Some(one_line(message));
         }
@@ -73,6 +75,11 @@ impl State {
                 text,
             });
         });
+    }
+
+    /// Whether the guest has said nothing so far.
+    pub(crate) fn silent(&self) -> bool {
+        self.log.silent && self.wasi.as_ref().is_none_or(|wasi| wasi.stderr_text().is_empty())
     }
 
     /// Ends the log: what a WASI guest wrote to its standard error, and a word about what was dropped. Returns the last

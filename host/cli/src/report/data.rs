@@ -40,10 +40,14 @@ pub fn write_out(text: &str) -> Result<(), CliError> {
 /// # Errors
 /// As [`print_data`].
 pub fn write_documents(manifests: &[serde_json::Value]) -> Result<(), CliError> {
+    // One after another: all of them at once would be most of a dry run's memory.
     let mut text = String::new();
     for manifest in manifests {
+        text.clear();
         text.push_str("---\n");
-        text.push_str(&to_yaml(manifest)?);
+        serde_saphyr::to_fmt_writer(&mut text, manifest)
+            .map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
+        write_out(&text)?;
     }
-    write_out(&text)
+    Ok(())
 }

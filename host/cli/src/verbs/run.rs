@@ -3,11 +3,10 @@
 use super::request::request;
 use crate::args::{DryRun, OutputFormat, RunArgs, StageFlags};
 use crate::load::Loaded;
-use crate::report::{JsonLines, Terminal, write_out};
+use crate::report::{JsonLines, Terminal, write_documents, write_out};
 use crate::{CliError, connect, exit};
 use clap::ArgMatches;
 use ilab_engine::{EngineError, Event, Exit, Outcome, PlannedStage, RunRequest, Runner, plan_all};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -100,21 +99,16 @@ fn print_plans(format: Option<OutputFormat>, planned: &[PlannedStage]) -> Result
             .collect();
         return crate::report::print_data(&items, format);
     }
-    let mut text = String::new();
     for stage in planned {
-        let _ = writeln!(
-            text,
-            "# stage {} from {} ({})",
+        write_out(&format!(
+            "# stage {} from {} ({})\n",
             stage.offer.descriptor.name,
             ilab_wasm::escape::escape(&stage.offer.file),
             stage.offer.digest.short()
-        );
-        for manifest in &stage.plan.manifests {
-            text.push_str("---\n");
-            text.push_str(&crate::report::to_yaml(manifest)?);
-        }
+        ))?;
+        write_documents(&stage.plan.manifests)?;
     }
-    write_out(&text)
+    Ok(())
 }
 
 /// An engine's error with its exit code. A failed stage has been told in full by its event.

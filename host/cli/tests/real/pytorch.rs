@@ -1,8 +1,10 @@
 //! PyTorchJobs, by the real training operator and without one.
 
-use crate::kit::{Place, seen};
+use crate::kit::{Host, PATIENCE, Place, object, seen};
 use ilab_test_cluster::Cluster;
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::runtime::conditions;
+use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -89,6 +91,25 @@ async fn a_job_that_crashes_and_crashes_while_it_is_said_to_run() {
     place.check_failed("PyTorchJob").await;
 }
 
+#[tokio::test]
+async fn b12_a_job_that_goes_because_it_is_done_is_a_success() {
+    let place = Place::with_operator("fleeting").await;
+    let mut host = place.start(&ONE_WORKER);
+    all_run(&place).await;
+    let jobs = place.pytorch_jobs();
+    let uid = jobs.get("one-step-1").await.unwrap().metadata.uid.unwrap();
+    let patch = Patch::Merge(json!({"spec": {"runPolicy": {"ttlSecondsAfterFinished": 0}}}));
+    jobs.patch("one-step-1", &PatchParams::default(), &patch).await.unwrap();
+    for pod in PODS {
+        place.kubelet.succeeded(pod).await.unwrap();
+    }
+    host.stage("stage-succeeded", 1).await;
+    host.stage("stage-started", 2).await;
+    let gone = await_condition(jobs, "one-step-1", conditions::is_deleted(&uid));
+    tokio::time::timeout(PATIENCE, gone).await.expect("the operator removes it").unwrap();
+    host.interrupt().await.expect(130, &[]);
+}
+
 /// A control plane with the kind and without its operator.
 async fn unattended(name: &str) -> Place<'static> {
     static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
@@ -144,4 +165,30 @@ async fn a_failed_condition_counts_wherever_it_stands() {
     assert_eq!(failed["failure"]["reason"], "PyTorchJobFailed: it is Failed");
     host.end().await.expect(5, &["it is Failed"]);
     place.check_failed("PyTorchJob").await;
+}
+
+#[tokio::test]
+async fn b12_a_job_that_somebody_deletes_fails_its_stage_at_once() {
+    let place = unattended("removed").await;
+    let mut host = place.start(&ONE_WORKER);
+    host.stage("stage-started", 1).await;
+    place.pytorch_jobs().delete("one-step-1", &DeleteParams::default()).await.unwrap();
+    host.end().await.expect(5, &["somebody deleted it before it was done"]);
+    assert_eq!(place.left().await, place.leftovers(&[]));
+}
+
+#[tokio::test]
+async fn b13_a_job_of_the_same_name_is_not_the_one_that_was_waited_for() {
+    let place = unattended("replaced").await;
+    let mut host = place.start(&ONE_WORKER);
+    host.stage("stage-started", 1).await;
+    host.kill().await;
+    let jobs = place.pytorch_jobs();
+    let mut other = jobs.get("one-step-1").await.unwrap();
+    jobs.delete("one-step-1", &DeleteParams::default()).await.unwrap();
+    other.metadata = object(json!({"name": "one-step-1"}));
+    jobs.create(&PostParams::default(), &other).await.unwrap();
+    // Whoever made it says that it is done: another's success is not ours.
+    write(&place, json!([one("Succeeded", "True")])).await;
+    Host::new(place.run(true, &ONE_WORKER)).end().await.expect(5, &["is not the object that was waited for"]);
 }

@@ -49,7 +49,7 @@ impl Policy {
             guard.refuse("too-deep", format!("it is nested more than {MAX_DEPTH} deep"));
             return guard.violations;
         }
-        if manifest.to_string().len() > MAX_MANIFEST_BYTES {
+        if json_bytes(manifest) > MAX_MANIFEST_BYTES {
             guard.refuse("too-large", format!("it has more than {MAX_MANIFEST_BYTES} bytes"));
             return guard.violations;
         }
@@ -128,6 +128,23 @@ impl<'a> Guard<'a> {
             guard.walk(value);
         });
     }
+}
+
+/// The length of a value's JSON text, which is not kept.
+fn json_bytes(value: &Value) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // A value that has no JSON text counts as one that is too long.
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX, |()| count.0)
 }
 
 /// Without recursion, because what is measured is how deep recursion would go.

@@ -165,24 +165,6 @@ fn a_damaged_or_foreign_compiled_file_is_made_again() {
 }
 
 #[test]
-fn what_a_component_says_of_itself_is_remembered_when_somebody_has_found_it_in_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let load = || {
-        let host = Host::new(Limits::default(), Some(folder.path().join("cache"))).unwrap();
-        host.load(hostile()).unwrap()
-    };
-    let first = load();
-    let said = first.descriptors().unwrap();
-    assert_eq!(load().remembered(), None, "to ask is not to find in order");
-    first.remember().unwrap();
-    assert_eq!(load().remembered(), Some(said));
-
-    let uncached = Host::new(Limits::default(), None).unwrap().load(hostile()).unwrap();
-    uncached.remember().unwrap();
-    assert_eq!(uncached.remembered(), None);
-}
-
-#[test]
 fn a_cache_of_someone_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

@@ -2,5 +2,6 @@
 
 mod hostile;
 mod loading;
+mod remembering;
 mod support;
 mod wasi;
