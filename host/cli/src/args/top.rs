@@ -1,6 +1,6 @@
 //! Every verb but the dynamic part of `run`.
 
-use super::{RbacArgs, RunArgs, ShowArgs};
+use super::{PluginVerb, RbacArgs, RunArgs, ShowArgs};
 use crate::{CliError, folders};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -108,42 +108,6 @@ pub enum RunsVerb {
         run: String,
         #[command(flatten)]
         at: super::Where,
-    },
-}
-
-/// `plugin …`.
-#[derive(Debug, Subcommand)]
-pub enum PluginVerb {
-    /// Build a Rust stage crate into a component
-    Build {
-        /// The crate's folder
-        #[arg(default_value = ".")]
-        folder: PathBuf,
-        /// Where the component goes [default: <crate>.wasm]
-        #[arg(short = 'f', long = "file", value_name = "FILE")]
-        file: Option<PathBuf>,
-    },
-    /// Show what a component offers and asks for
-    Inspect {
-        /// The component
-        file: PathBuf,
-        #[command(flatten)]
-        output: OutputArg,
-    },
-    /// Render one stage of a component, without a cluster
-    Render {
-        /// The component
-        file: PathBuf,
-        /// The stage; may be left out when the component offers one
-        stage: Option<String>,
-        /// A file with a whole context (JSON or YAML); none: the stage's defaults and samples
-        #[arg(long, value_name = "FILE", conflicts_with = "set")]
-        context: Option<PathBuf>,
-        /// A parameter of the stage
-        #[arg(long, value_name = "NAME=VALUE")]
-        set: Vec<String>,
-        #[command(flatten)]
-        output: OutputArg,
     },
 }
 
