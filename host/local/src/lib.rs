@@ -11,5 +11,6 @@ mod schema;
 mod server;
 mod store;
 
+pub use schema::schema_problems;
 pub use server::{LocalCluster, LocalError, LocalOptions, ServeHandle};
 pub use store::LogError;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Extracts kubernetes.json and pytorchjob.json, the shapes that the embedded API server knows, from upstream.
+"""Extracts kubernetes.json, pytorchjob.json and trainjob.json, the shapes that the embedded API server and `plugin check` know.
 
-    go mod download k8s.io/client-go@v0.34.1 github.com/kubeflow/training-operator@v1.9.3
+    go mod download k8s.io/client-go@v0.34.1 github.com/kubeflow/training-operator@v1.9.3 \\
+        github.com/kubeflow/trainer/v2@v2.0.0
     python3 extract.py "$(go env GOMODCACHE)"
 
 A shape is one of
@@ -24,6 +25,7 @@ import yaml
 
 CLIENT_GO = "k8s.io/client-go@v0.34.1/applyconfigurations/internal/internal.go"
 OPERATOR = "github.com/kubeflow/training-operator@v1.9.3/manifests/base/crds/kubeflow.org_pytorchjobs.yaml"
+TRAINER = "github.com/kubeflow/trainer/v2@v2.0.0/manifests/base/crds/trainer.kubeflow.org_trainjobs.yaml"
 ROOTS = [
     "io.k8s.api.core.v1." + kind
     for kind in (
@@ -83,8 +85,9 @@ def builtin(gomodcache: pathlib.Path) -> dict:
     return {"types": dict(sorted(types.items()))}
 
 
-def crd(gomodcache: pathlib.Path) -> dict:
-    document = yaml.safe_load((gomodcache / OPERATOR).read_text())
+def crd(manifest: pathlib.Path, kind: str, prefix: str = "") -> dict:
+    """`prefix` keeps the names of its types from those of another file."""
+    document = yaml.safe_load(manifest.read_text())
     root = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     types: dict = {}
     seen: dict = {}
@@ -92,6 +95,7 @@ def crd(gomodcache: pathlib.Path) -> dict:
     def shared(made: dict, hint: str):
         """The same structure twice is one named type."""
         text = json.dumps(made, sort_keys=True)
+        hint = prefix + hint
         if len(text) < 120:
             return made
         if text not in seen:
@@ -119,16 +123,22 @@ def crd(gomodcache: pathlib.Path) -> dict:
         return {"scalar": made, "default": node["default"]} if "default" in node else made
 
     root["properties"]["metadata"] = {"type": "object"}
-    made = shape(root, "PyTorchJob")
-    types["PyTorchJob"] = types.get("PyTorchJob", made)
-    types["PyTorchJob"]["fields"]["metadata"] = "#meta.v1.ObjectMeta"
+    made = shape(root, kind)
+    root_type = types.pop(prefix + kind, made)
+    types[kind] = root_type
+    types[kind]["fields"]["metadata"] = "#meta.v1.ObjectMeta"
     return {"types": dict(sorted(types.items()))}
 
 
 def main() -> None:
     gomodcache = pathlib.Path(sys.argv[1])
     here = pathlib.Path(__file__).parent
-    for file, made in (("kubernetes.json", builtin(gomodcache)), ("pytorchjob.json", crd(gomodcache))):
+    shapes = {
+        "kubernetes.json": builtin(gomodcache),
+        "pytorchjob.json": crd(gomodcache / OPERATOR, "PyTorchJob"),
+        "trainjob.json": crd(gomodcache / TRAINER, "TrainJob", "trainer."),
+    }
+    for file, made in shapes.items():
         lines = ",\n".join(f"{json.dumps(k)}:{json.dumps(v, separators=(',', ':'))}" for k, v in made["types"].items())
         (here / file).write_text('{"types":{\n' + lines + "\n}}\n")
 

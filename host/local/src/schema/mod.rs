@@ -17,6 +17,7 @@ pub(crate) use names::{label_value, qualified};
 pub(crate) use require::require;
 pub(crate) use training::refused;
 
+use crate::server::resources::RESOURCES;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -63,7 +64,7 @@ pub(crate) struct Fields {
 }
 
 static SHAPES: LazyLock<HashMap<String, Shape>> = LazyLock::new(|| {
-    [include_str!("kubernetes.json"), include_str!("pytorchjob.json")]
+    [include_str!("kubernetes.json"), include_str!("pytorchjob.json"), include_str!("trainjob.json")]
         .into_iter()
         .filter_map(|text| serde_json::from_str::<Value>(text).ok())
         .flat_map(|file| file["types"].as_object().cloned().unwrap_or_default())
@@ -117,6 +118,42 @@ fn parse(shape: &Value) -> Shape {
         required: strings(&shape["required"]),
         atomic: flag("atomic"),
     })
+}
+
+/// What is wrong with a manifest by the schema of its kind, a line each; none for a kind that is not known here. Only what
+/// needs no cluster is looked at: fields, types, formats, what is required and what values are allowed.
+///
+/// ```
+/// let job = serde_json::json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, "spec": {
+///     "template": {"spec": {"containers": [{"name": "c", "image": "i", "comand": ["x"]}], "restartPolicy": "Never"}}}});
+/// let problems = ilab_local::schema_problems(&job).unwrap();
+/// assert_eq!(problems, ["unknown field \"spec.template.spec.containers[0].comand\""]);
+/// ```
+#[must_use]
+pub fn schema_problems(manifest: &Value) -> Option<Vec<String>> {
+    let is = |field: &str, wanted: &str| manifest[field].as_str() == Some(wanted);
+    if is("kind", "TrainJob") && is("apiVersion", "trainer.kubeflow.org/v1alpha1") {
+        // Known, though it is not served: its trainer runs on a cluster only.
+        let found = check(shape("TrainJob"), &mut manifest.clone(), true);
+        return Some(found.iter().map(|finding| finding.go_message("TrainJob")).collect());
+    }
+    let resource = RESOURCES.iter().find(|r| is("kind", r.kind) && is("apiVersion", &r.api_version()))?;
+    let mut object = manifest.clone();
+    let found = check(shape(resource.shape), &mut object, resource.custom());
+    let mut problems: Vec<String> = found.iter().map(|finding| finding.go_message(resource.kind)).collect();
+    if problems.is_empty() {
+        // A selector is made of it.
+        object["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000".into();
+        default_object(resource, &mut object);
+        prepare_create(resource, &mut object);
+        problems.extend(
+            require(resource, &object, None)
+                .into_iter()
+                .map(|cause| format!("{}: {}", cause.field, cause.message)),
+        );
+        problems.extend(refused(resource, &object));
+    }
+    Some(problems)
 }
 
 /// A shape by name; `Any` for one that is not there, which the tests rule out.
