@@ -106,6 +106,9 @@ impl Drive {
     ) -> Result<(), EngineError> {
         let Some(active) = self.active.get_mut(&stage) else { return Ok(()) };
         let Some(target) = active.targets.get_mut(index) else { return Ok(()) };
+        if let (Verdict::Pending { .. }, Some(state)) = (&target.verdict, observed.present()) {
+            self.stages.observed(&stage, &target.object, state);
+        }
         if !target.observe(&observed) {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! What is asked for.
 
 use crate::secret::SecretValue;
-use ilab_core::contract::{Context, Excerpt, Plan};
+use ilab_core::contract::{Context, Excerpt, ObjectRef, Plan};
 use ilab_core::graph::{Offer, Pipeline};
 use ilab_core::guard::Policy;
 use ilab_core::names::{RunId, StageName};
@@ -30,6 +30,11 @@ pub trait Stages: Send + Sync {
         context: &Context,
         excerpts: &[Excerpt],
     ) -> Result<Value, Box<dyn Error + Send + Sync>>;
+
+    /// Tells how an object was seen that a stage waits for, while its verdict was open. For whoever keeps a record of it.
+    fn observed(&self, stage: &StageName, object: &ObjectRef, state: &Value) {
+        let _ = (stage, object, state);
+    }
 }
 
 /// Where a credential's keys come from.
