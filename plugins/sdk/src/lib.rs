@@ -55,8 +55,9 @@ pub mod pod;
 pub mod pytorch;
 pub mod settings;
 pub mod targets;
-#[cfg(all(feature = "testkit", not(target_arch = "wasm32")))]
+#[cfg(all(feature = "golden", not(target_arch = "wasm32")))]
 pub mod testkit;
+pub mod trainer;
 
 mod context;
 mod descriptor;

@@ -43,6 +43,14 @@ const PYTORCH_JOB_REASON: &str = concat!(
     " : \"the training operator has not looked at it yet\""
 );
 
+const TRAIN_JOB_REASON: &str = concat!(
+    "condition(object, \"Failed\") ? ",
+    condition_text!("Failed"),
+    " : condition(object, \"Suspended\") ? ",
+    condition_text!("Suspended"),
+    " : object == null ? \"not created yet\" : \"not finished, as far as the trainer says\""
+);
+
 /// Points at a Job.
 #[must_use]
 pub fn job_ref(name: &str) -> ObjectRef {
@@ -53,6 +61,16 @@ pub fn job_ref(name: &str) -> ObjectRef {
 #[must_use]
 pub fn pytorch_job_ref(name: &str) -> ObjectRef {
     ObjectRef { api_version: "kubeflow.org/v1".into(), kind: "PyTorchJob".into(), name: name.into() }
+}
+
+/// Points at a TrainJob.
+#[must_use]
+pub fn train_job_ref(name: &str) -> ObjectRef {
+    ObjectRef {
+        api_version: "trainer.kubeflow.org/v1alpha1".into(),
+        kind: "TrainJob".into(),
+        name: name.into(),
+    }
 }
 
 fn by_condition(object: ObjectRef, succeeded: &str, reason: &str) -> Target {
@@ -80,4 +98,11 @@ pub fn job(name: &str) -> Target {
 #[must_use]
 pub fn pytorch_job(name: &str) -> Target {
     by_condition(pytorch_job_ref(name), "Succeeded", PYTORCH_JOB_REASON)
+}
+
+/// A TrainJob that is to complete. Its conditions are `Suspended`, `Complete` and `Failed` only; a `Suspended` of status
+/// `False` stays behind after a resume, and means nothing.
+#[must_use]
+pub fn train_job(name: &str) -> Target {
+    by_condition(train_job_ref(name), "Complete", TRAIN_JOB_REASON)
 }

@@ -8,13 +8,18 @@
 //! # }
 //! ```
 //!
+//! With feature `golden` alone, which projects outside of this repository have, the host's own checks are not here: `ilab-host
+//! plugin check` and `plugin test` make them.
+//!
 //! Everything here panics when it is used wrongly: that is what a test wants.
 
+#[cfg(feature = "testkit")]
 mod checks;
 mod golden;
 mod sample;
 mod scripts;
 
+#[cfg(feature = "testkit")]
 pub use checks::{accepted, bad_inputs, check_descriptor};
 pub use golden::{golden, yaml};
 pub use sample::Sample;
