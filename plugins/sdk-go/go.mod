@@ -1,0 +1,3 @@
+module github.com/instructlab/ilab-host/plugins/sdk-go
+
+go 1.24
