@@ -13,13 +13,13 @@ from kit import ROOT, RUN, phase
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs the README's demo, as a stranger would, and gives the folder with its result."""
+    """Runs the README's demo, as a stranger would, and gives the folder with its result and its cluster's state."""
     result = tmp_path_factory.mktemp("demo")
     log = result / "log"
     with phase("the demo on this machine"), log.open("wb") as out:
         done = subprocess.run(
             [ROOT / "examples/miniature/demo", RUN],
-            env=os.environ | {"ILAB_DEMO_RESULT": str(result)},
+            env=os.environ | {"ILAB_DEMO_RESULT": str(result), "ILAB_LOCAL_STATE": str(result / "cluster")},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -16,6 +16,8 @@ pub const STAGE_FAILED: u8 = 5;
 pub const OBJECTS: u8 = 6;
 /// A run of this name is in the way: it is finished, held by another host, or not there.
 pub const RUN_STATE: u8 = 7;
+/// `plugin bench`: a stage became slower than its baseline.
+pub const SLOWER: u8 = 8;
 /// Interrupted: the host has let go of the run, which goes on by itself.
 pub const DETACHED: u8 = 130;
 
@@ -30,4 +32,5 @@ Exit codes:
   5    a stage ran and failed
   6    the object store, or an archive in it, cannot be used
   7    a run of this name is in the way: finished, held by another host, or not there
+  8    plugin bench: a stage became slower than its baseline
   130  interrupted: the host has let go of the run";

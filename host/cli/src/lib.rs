@@ -10,6 +10,7 @@ pub mod exit;
 mod folders;
 mod load;
 mod manifests;
+mod record;
 mod report;
 mod verbs;
 

@@ -2,7 +2,12 @@
 
 use crate::check::header;
 use crate::error::{EncodeError, LoadProblem};
-use wit_component::ComponentEncoder;
+use std::path::Path;
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 /// Makes a component of a core module that was built with bindings for a world of `wit/`.
 ///
@@ -25,7 +30,28 @@ pub fn encode(core_module: &[u8]) -> Result<Vec<u8>, EncodeError> {
         .validate(true)
         .module(core_module)
         .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| EncodeError::World { detail: format!("{error:#}") })
+        .map_err(world)
+}
+
+/// Makes a component of a core module that was built for WASI preview 1 without saying which world it is for, as the Go
+/// toolchain does. `wit` is the folder with the contract.
+pub(crate) fn encode_wasi(mut core_module: Vec<u8>, wit: &Path) -> Result<Vec<u8>, EncodeError> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(wit).map_err(world)?;
+    let id = resolve.select_world(&[package], Some("stage-plugin")).map_err(world)?;
+    embed_component_metadata(&mut core_module, &resolve, id, StringEncoding::UTF8).map_err(world)?;
+    ComponentEncoder::default()
+        .validate(true)
+        .module(&core_module)
+        .and_then(|encoder| {
+            encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+        })
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(world)
+}
+
+fn world(error: impl std::fmt::Display) -> EncodeError {
+    EncodeError::World { detail: format!("{error:#}") }
 }
 
 #[cfg(test)]

@@ -45,6 +45,10 @@ pub use limits::Limits;
 pub use log::{LogLevel, LogLine, LogSink, TracingSink};
 pub use memory::Memory;
 pub use plugin::Plugin;
+pub use wasi::World;
 
 /// The version of the contract (`wit/`) that this host speaks.
 pub const WIT_VERSION: &str = "0.1.0";
+
+/// The contract itself, as it is given to those who write components.
+pub const WIT: &str = include_str!("../../../wit/stage.wit");

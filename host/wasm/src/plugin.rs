@@ -8,6 +8,7 @@ use crate::error::{CallError, CallProblem, Function, LoadProblem};
 use crate::link::Shared;
 use crate::memory::Memory;
 use crate::state::{Hit, Identity, State};
+use crate::wasi::World;
 use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
 use ilab_core::names::{PluginDigest, StageName};
 use serde_json::Value;
@@ -25,7 +26,7 @@ const THREAD_STACK: usize = 4 << 20;
 /// Every call runs in a fresh store under the limits of the [`Host`](crate::Host) that loaded it. A call blocks the
 /// thread until the guest is done, at most for [`Limits::call_time`](crate::Limits::call_time).
 #[derive(Clone)]
-pub struct Plugin(Arc<PluginInner>);
+pub struct Plugin(Arc<PluginInner>, World);
 
 struct PluginInner {
     identity: Arc<Identity>,
@@ -84,7 +85,13 @@ impl Plugin {
             },
         };
         let identity = Arc::new(identity);
-        Ok(Self(Arc::new(PluginInner { identity, shared, linked, facts, descriptors, remembered, memory })))
+        Ok(Self(Arc::new(PluginInner { identity, shared, linked, facts, descriptors, remembered, memory }), World::default()))
+    }
+
+    /// The same component with other clocks and random numbers, where it asks WASI for them: a stage may not look at them.
+    #[must_use]
+    pub fn in_world(&self, world: World) -> Self {
+        Self(Arc::clone(&self.0), world)
     }
 
     /// The SHA-256 of the component's bytes.
@@ -253,7 +260,7 @@ impl Plugin {
         call: impl FnOnce(&mut Store<State>, &StagePlugin) -> wasmtime::Result<R> + Send,
     ) -> Result<R, CallProblem> {
         if !self.0.facts.wasi {
-            return self.0.call_here(stage, call);
+            return self.0.call_here(stage, self.1, call);
         }
         // WASI's streams block on a tokio runtime of their own, which panics on a thread that belongs to another one.
         let failed = |detail: String| CallProblem::Host { detail };
@@ -261,7 +268,7 @@ impl Plugin {
             std::thread::Builder::new()
                 .name("wasm-call".to_owned())
                 .stack_size(THREAD_STACK)
-                .spawn_scoped(scope, || self.0.call_here(stage, call))
+                .spawn_scoped(scope, || self.0.call_here(stage, self.1, call))
                 .map_err(|error| failed(error.to_string()))?
                 .join()
                 .unwrap_or_else(|_| Err(failed("its WASI panicked".to_owned())))
@@ -282,12 +289,13 @@ impl PluginInner {
     fn call_here<R>(
         &self,
         stage: Option<&StageName>,
+        world: World,
         call: impl FnOnce(&mut Store<State>, &StagePlugin) -> wasmtime::Result<R>,
     ) -> Result<R, CallProblem> {
         let pre = self.linked()?;
         let Shared { engine, limits, sink, ticker, .. } = &self.shared;
         let stage = stage.map(ToString::to_string);
-        let state = State::new(Arc::clone(&self.identity), stage, Arc::clone(sink), limits);
+        let state = State::new(Arc::clone(&self.identity), stage, Arc::clone(sink), limits, world);
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(limits.returned_bytes);

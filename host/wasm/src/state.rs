@@ -4,7 +4,7 @@ use crate::bindings::host_log::Level;
 use crate::escape::escape;
 use crate::limits::Limits;
 use crate::log::{Budget, LogLevel, LogLine, LogSink};
-use crate::wasi::Wasi;
+use crate::wasi::{Wasi, World};
 use ilab_core::names::PluginDigest;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) wasi: Option<Box<Wasi>>,
     pub(crate) handles: usize,
+    pub(crate) world: World,
     log: Log,
 }
 
@@ -40,11 +41,13 @@ impl State {
         stage: Option<String>,
         sink: Arc<dyn LogSink>,
         limits: &Limits,
+        world: World,
     ) -> Self {
         Self {
             limiter: Limiter::new(limits),
             wasi: None,
             handles: limits.handles,
+            world,
             log: Log { identity, stage, sink, budget: Budget::new(limits), last_error: None, silent: true },
         }
     }

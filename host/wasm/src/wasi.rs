@@ -25,6 +25,24 @@ const RANDOM_BYTES: u64 = 1 << 20;
 /// Seed of the random numbers; its digits mean nothing.
 const RANDOM: &[u8] = b"ilab-host renders are reproducible: these bytes are not random";
 
+/// What a component that asks for WASI can see of a world: clocks and random numbers. They are the same in every run
+/// ([`World::default`]); another one is for finding out whether a component looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct World {
+    /// Where the wall clock stands, in seconds since 1970.
+    pub wall_seconds: u64,
+    /// By how much the monotonic clock advances a look.
+    pub step_nanos: u64,
+    /// What the random numbers begin with.
+    pub seed: u64,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self { wall_seconds: 0, step_nanos: 1_000_000, seed: 0 }
+    }
+}
+
 /// The WASI of one call.
 pub(crate) struct Wasi {
     ctx: WasiCtx,
@@ -33,18 +51,22 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    fn new(handles: usize) -> Self {
+    fn new(handles: usize, world: World) -> Self {
+        let mut random = RANDOM.to_vec();
+        if world.seed != 0 {
+            random.splice(0..0, world.seed.to_le_bytes());
+        }
         let stderr = Stderr::default();
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles);
         let ctx = WasiCtx::builder()
             .stderr(stderr.clone())
-            .secure_random(Deterministic::new(RANDOM.to_vec()))
-            .insecure_random(Deterministic::new(RANDOM.to_vec()))
-            .insecure_random_seed(0)
+            .secure_random(Deterministic::new(random.clone()))
+            .insecure_random(Deterministic::new(random))
+            .insecure_random_seed(u128::from(world.seed))
             .max_random_size(RANDOM_BYTES)
-            .wall_clock(Still)
-            .monotonic_clock(Steps::default())
+            .wall_clock(Still(Duration::from_secs(world.wall_seconds)))
+            .monotonic_clock(Steps { step: world.step_nanos, now: AtomicU64::new(0) })
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
@@ -62,8 +84,8 @@ impl Wasi {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Made when a guest first asks: most never do.
-        let handles = self.handles;
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(handles)));
+        let (handles, world) = (self.handles, self.world);
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(handles, world)));
         WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
     }
 }
@@ -93,8 +115,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 /// The interface as wasmtime-wasi names it; a test fails when a new version names it otherwise.
 const POLL: &str = "wasi:io/poll@0.2.12";
 
-/// A wall clock that stands at the epoch.
-struct Still;
+/// A wall clock that stands.
+struct Still(Duration);
 
 impl HostWallClock for Still {
     fn resolution(&self) -> Duration {
@@ -102,21 +124,23 @@ impl HostWallClock for Still {
     }
 
     fn now(&self) -> Duration {
-        Duration::ZERO
+        self.0
     }
 }
 
-/// A monotonic clock that advances by a millisecond a look.
-#[derive(Default)]
-struct Steps(AtomicU64);
+/// A monotonic clock that advances by a step a look.
+struct Steps {
+    step: u64,
+    now: AtomicU64,
+}
 
 impl HostMonotonicClock for Steps {
     fn resolution(&self) -> u64 {
-        1_000_000
+        self.step
     }
 
     fn now(&self) -> u64 {
-        self.0.fetch_add(1_000_000, Ordering::Relaxed)
+        self.now.fetch_add(self.step, Ordering::Relaxed)
     }
 }
 

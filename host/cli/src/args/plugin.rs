@@ -2,19 +2,37 @@
 
 use super::top::OutputArg;
 use clap::Subcommand;
+use ilab_wasm::build::Language;
 use std::path::PathBuf;
 
 /// `plugin …`.
 #[derive(Debug, Subcommand)]
 pub enum PluginVerb {
-    /// Build a Rust stage crate into a component
+    /// Write a new stage's project: an evaluation that builds and runs, to be changed
+    New {
+        /// The stage's name, and the folder's
+        name: String,
+        /// The language it is written in: rust, python, javascript or go
+        #[arg(long, value_name = "LANGUAGE", value_parser = language())]
+        lang: Language,
+        /// Where the project goes [default: a folder of the stage's name]
+        #[arg(long, value_name = "FOLDER")]
+        into: Option<PathBuf>,
+    },
+    /// Build a stage's project into a component
     Build {
-        /// The crate's folder
+        /// The project's folder
         #[arg(default_value = ".")]
         folder: PathBuf,
-        /// Where the component goes [default: <crate>.wasm]
+        /// Where the component goes [default: <folder>.wasm in the folder]
         #[arg(short = 'f', long = "file", value_name = "FILE")]
         file: Option<PathBuf>,
+        /// The language, where the folder has projects of several: rust, python, javascript or go
+        #[arg(long, value_name = "LANGUAGE", value_parser = language())]
+        lang: Option<Language>,
+        /// Build again whenever a file of the project changes, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
     },
     /// Show what a component offers and asks for
     Inspect {
@@ -38,4 +56,67 @@ pub enum PluginVerb {
         #[command(flatten)]
         output: OutputArg,
     },
+    /// Find what a host or a cluster would refuse: contract, purity, schemas, guard
+    Check {
+        /// The component
+        file: PathBuf,
+        /// A file with a whole context (JSON or YAML); none: the stages' defaults and samples
+        #[arg(long, value_name = "FILE", conflicts_with = "set")]
+        context: Option<PathBuf>,
+        /// A parameter of the stage
+        #[arg(long, value_name = "NAME=VALUE")]
+        set: Vec<String>,
+        /// Fail on warnings, too
+        #[arg(long)]
+        strict: bool,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Hold a component against cases: what it is given, and the plan, outputs or error that must come of it
+    Test {
+        /// The project's folder, or a component
+        #[arg(default_value = ".")]
+        what: PathBuf,
+        /// The folder of cases; also what `run --record` has written [default: tests/cases of the project]
+        #[arg(long, value_name = "FOLDER")]
+        cases: Option<PathBuf>,
+        /// Accept the plans as they are now
+        #[arg(long)]
+        bless: bool,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Measure how long a render takes, and compare it with an earlier measurement
+    Bench {
+        /// The component
+        file: PathBuf,
+        /// The stage; none: each of them
+        stage: Option<String>,
+        /// A file with a whole context (JSON or YAML); none: the stage's defaults and samples
+        #[arg(long, value_name = "FILE", conflicts_with = "set")]
+        context: Option<PathBuf>,
+        /// A parameter of the stage
+        #[arg(long, value_name = "NAME=VALUE")]
+        set: Vec<String>,
+        /// How long each stage is rendered again and again
+        #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+        seconds: f64,
+        /// A file that an earlier --save has written: the exit code is 8 when a stage became slower
+        #[arg(long, value_name = "FILE")]
+        baseline: Option<PathBuf>,
+        /// Keep the measurement in this file
+        #[arg(long, value_name = "FILE")]
+        save: Option<PathBuf>,
+        /// By how many percent a stage may be slower than before
+        #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
+        tolerance: f64,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+}
+
+/// A language by its word; clap lists the words when it is another.
+fn language() -> impl clap::builder::TypedValueParser<Value = Language> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(Language::ALL.map(Language::word)).try_map(|word| word.parse::<Language>())
 }

@@ -76,6 +76,9 @@ pub struct RunArgs {
     /// Create nothing. `client` prints the manifests of every stage, ready for kubectl, and asks nobody; `server` has the API server check them and shows what would change
     #[arg(long, global = true, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     pub dry_run: Option<DryRun>,
+    /// Write down what the stages were given and what was seen of their objects, into an empty folder, as cases for `plugin test`
+    #[arg(long, global = true, value_name = "FOLDER", conflicts_with = "dry_run")]
+    pub record: Option<PathBuf>,
     /// Take over fields of a stage's objects that somebody else has set since
     #[arg(long, global = true)]
     pub force_conflicts: bool,

@@ -3,10 +3,11 @@
 use super::request::request;
 use crate::args::{DryRun, OutputFormat, RunArgs, StageFlags};
 use crate::load::Loaded;
+use crate::record::Recorder;
 use crate::report::{JsonLines, Terminal, write_documents, write_out};
 use crate::{CliError, connect, exit};
 use clap::ArgMatches;
-use ilab_engine::{EngineError, Event, Exit, Outcome, PlannedStage, RunRequest, Runner, plan_all};
+use ilab_engine::{EngineError, Event, Exit, Outcome, PlannedStage, RunRequest, Runner, Stages, plan_all};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 pub fn run(args: &RunArgs, loaded: Loaded, flags: &StageFlags, matches: &ArgMatches) -> Result<(), CliError> {
     let request = request(args, &loaded, flags, matches)?;
     if args.dry_run == Some(DryRun::Server) {
-        let stages: Arc<dyn ilab_engine::Stages> = Arc::new(loaded);
+        let stages: Arc<dyn Stages> = Arc::new(loaded);
         let rehearsed = crate::block_on(async {
             let connection = connect::open(&args.at).await?;
             let rehearsed = ilab_engine::rehearse(&connection.cluster, request, stages).await;
@@ -41,6 +42,10 @@ pub fn run(args: &RunArgs, loaded: Loaded, flags: &StageFlags, matches: &ArgMatc
 }
 
 async fn carry_out(args: &RunArgs, loaded: Loaded, mut request: RunRequest) -> Result<(), CliError> {
+    let stages: Arc<dyn Stages> = match &args.record {
+        Some(folder) => Arc::new(Recorder::new(loaded, folder.clone())?),
+        None => Arc::new(loaded),
+    };
     let connection = connect::open(&args.at).await?;
     request.namespace = connection.cluster.namespace().to_owned();
     let (events, mut told) = mpsc::channel::<Event>(1024);
@@ -65,7 +70,7 @@ async fn carry_out(args: &RunArgs, loaded: Loaded, mut request: RunRequest) -> R
             }
         })
     };
-    let outcome = Runner::new(connection.cluster.clone(), Arc::new(loaded), request).run(events, stop).await;
+    let outcome = Runner::new(connection.cluster.clone(), stages, request).run(events, stop).await;
     interrupted.abort();
     let shown = show.await.map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
     connection.close().await;

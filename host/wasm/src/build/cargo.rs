@@ -1,10 +1,10 @@
 //! Running cargo on a stage's crate, and making a component of what it built.
 
-use super::{BuildError, TARGET, Toolchain, metadata};
+use super::output::{Built, put};
+use super::{BuildError, Facts, TARGET, Toolchain, metadata};
 use crate::encode;
-use ilab_core::names::PluginDigest;
 use serde::Deserialize;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -29,17 +29,6 @@ impl Build {
     }
 }
 
-/// What was built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Built {
-    /// The component's file.
-    pub component: PathBuf,
-    /// Its digest.
-    pub digest: PluginDigest,
-    /// Its size.
-    pub bytes: u64,
-}
-
 /// Compiles a crate and writes it as a component to `output`, at once or not at all.
 ///
 /// Cargo's messages go to standard error. The component holds no path of this machine, and says in custom sections
@@ -58,24 +47,16 @@ pub fn build_crate(toolchain: &Toolchain, build: &Build, output: &Path) -> Resul
     let core = std::fs::read(&module).map_err(|source| BuildError::Io { path: module, source })?;
     let mut component =
         encode(&core).map_err(|source| BuildError::Encode { package: package.name.clone(), source })?;
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    metadata::append(
-        &mut component,
-        &[
-            ("version", &package.version),
-            ("description", &text(&package.description)),
-            ("licenses", &text(&package.license)),
-            ("homepage", &text(&package.homepage)),
-            ("source", &text(&package.repository)),
-        ],
-    );
-    write_atomically(output, &component)
-        .map_err(|source| BuildError::Io { path: output.to_owned(), source })?;
-    Ok(Built {
-        component: output.to_owned(),
-        digest: PluginDigest::of(&component),
-        bytes: component.len() as u64,
-    })
+    let facts = Facts {
+        name: package.name.clone(),
+        version: package.version.clone(),
+        description: package.description.clone(),
+        licence: package.license.clone(),
+        homepage: package.homepage.clone(),
+        source: package.repository.clone(),
+    };
+    metadata::append(&mut component, &facts);
+    put(output, &component)
 }
 
 /// The part of `cargo metadata` that matters here.
@@ -231,17 +212,6 @@ fn remap(toolchain: &Toolchain) -> String {
         .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".build-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 #[cfg(test)]

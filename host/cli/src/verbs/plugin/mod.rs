@@ -1,10 +1,15 @@
 //! `plugin …`: a stage author's tools, one file a verb.
 
+mod bench;
 mod build;
+mod check;
 mod inspect;
 mod load;
+mod new;
 mod render;
 mod sample;
+mod test;
+mod watch;
 
 use crate::CliError;
 use crate::args::PluginVerb;
@@ -12,13 +17,31 @@ use crate::args::PluginVerb;
 /// Runs one of them.
 ///
 /// # Errors
-/// A crate that does not build, a component that cannot be loaded, a parameter or context that is wrong.
+/// A project that does not build, a component that cannot be loaded, a parameter or context that is wrong.
 pub fn run(verb: PluginVerb) -> Result<(), CliError> {
     match verb {
-        PluginVerb::Build { folder, file } => build::run(&folder, file),
+        PluginVerb::New { name, lang, into } => new::run(&name, lang, into),
+        PluginVerb::Build { folder, file, lang, watch } => build::run(&folder, file, lang, watch),
         PluginVerb::Inspect { file, output } => inspect::run(&file, output.output),
         PluginVerb::Render { file, stage, context, set, output } => {
             render::run(&file, stage.as_deref(), context.as_deref(), &set, output.output)
+        }
+        PluginVerb::Check { file, context, set, strict, output } => {
+            check::run(&file, context.as_deref(), &set, strict, output.output)
+        }
+        PluginVerb::Test { what, cases, bless, output } => test::run(&what, cases, bless, output.output),
+        PluginVerb::Bench { file, stage, context, set, seconds, baseline, save, tolerance, output } => {
+            let bench = bench::Bench {
+                file: &file,
+                stage: stage.as_deref(),
+                context: context.as_deref(),
+                set: &set,
+                seconds,
+                baseline,
+                save,
+                tolerance,
+            };
+            bench::run(&bench, output.output)
         }
     }
 }

@@ -1,0 +1,7 @@
+module github.com/instructlab/ilab-host/examples/go-kueue-training
+
+go 1.24
+
+require github.com/instructlab/ilab-host/plugins/sdk-go v0.1.0
+
+replace github.com/instructlab/ilab-host/plugins/sdk-go => ../../plugins/sdk-go

@@ -1,0 +1,24 @@
+// `node build.mjs ENTRY CONTRACT OUTPUT`, run by `ilab-host plugin build`.
+import { writeFile } from "node:fs/promises";
+import { componentize } from "componentize-qjs";
+import { rolldown } from "rolldown";
+
+const [entry, witPath, out] = process.argv.slice(2);
+try {
+  // What the host offers is no module of anybody's.
+  const bundle = await rolldown({ input: entry, external: [/^ilab:/], platform: "neutral", logLevel: "silent" });
+  const { output } = await bundle.generate({ format: "es" });
+  const { component } = await componentize({
+    witPath,
+    jsSource: output[0].code,
+    world: "stage-plugin",
+    sync: true,
+    stubWasi: true,
+    // An instance lives for one call.
+    disableGc: true,
+  });
+  await writeFile(out, component);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
