@@ -19,6 +19,12 @@ type Plan struct {
 
 // Apply adds an object, to be applied after those before it.
 func (p *Plan) Apply(object Object) *Plan {
+	if quick, own := object.(quick); own {
+		var f fields
+		f.object(func() { quick.write(&f) })
+		p.Manifests = append(p.Manifests, f.text)
+		return p
+	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)

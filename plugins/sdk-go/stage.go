@@ -52,6 +52,10 @@ func Collect(name string, ctx *Context, excerpts []Excerpt) (map[string]any, err
 }
 
 func find(name string) (Stage, error) {
+	// The host asks for what it was offered; a descriptor is only made to look for one of several.
+	if len(exported) == 1 {
+		return exported[0], nil
+	}
 	var names []string
 	for _, stage := range exported {
 		if stage.Descriptor().Name == name {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import threading
 import time
@@ -12,6 +13,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # One name here and there: it is part of the checkpoints' paths.
 RUN = "under-test"
+
+
+def program(variable: str) -> Path:
+    """A program that `make test` and `make e2e` have built."""
+    path = os.environ.get(variable)
+    assert path, f"{variable} is not set; try: make test, or make e2e"
+    return Path(path).absolute()
 
 
 @contextlib.contextmanager

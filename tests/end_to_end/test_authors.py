@@ -1,4 +1,4 @@
-"""What stage authors have, in four languages: projects, builds, cases, checks, benchmarks; what is said of bad input."""
+"""What stage authors have, in four languages: projects, builds, cases, checks, benchmarks; and bad input."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from kit import ROOT, ended_within, phase
-from test_cluster import program
+from kit import ROOT, ended_within, phase, program
 
 LANGUAGES = ["python", "javascript", "go", "rust"]
 EXAMPLES = ["python-lm-eval", "javascript-model-card", "go-kueue-training", "rust-trainjob"]
@@ -29,7 +28,8 @@ def ended(*command: str | Path, code: int = 0, cwd: Path | None = None, env: Map
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env=os.environ | (env or {}),
+        # What Rust projects are built on is built once for all of them.
+        env=os.environ | {"CARGO_TARGET_DIR": str(CACHE / "target" / "author-tests")} | dict(env or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -106,8 +106,7 @@ def test_the_projects_own_unit_tests_pass(projects: dict[str, Path]) -> None:
     ended("python3", "-m", "unittest", "discover", "tests", cwd=projects["python"], env={"PYTHONPATH": "sdk:."})
     ended("npm", "test", "--silent", cwd=projects["javascript"])
     ended("go", "test", "./...", cwd=projects["go"])
-    target = CACHE / "target" / "author-tests"
-    ended("cargo", "test", "--quiet", cwd=projects["rust"], env={"CARGO_TARGET_DIR": str(target)})
+    ended("cargo", "test", "--quiet", cwd=projects["rust"])
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -315,6 +314,7 @@ def test_the_python_sdk_is_clean() -> None:
     ended(python, "ruff", "format", "--check", "--config", config, *checked)
     ended(python, "ruff", "check", "--config", config, *checked)
     ended(python, "mypy", cwd=folder)
+    ended("python3", "-m", "unittest", "discover", "tests", cwd=folder)
     for stage in (templates / "python/stage", ROOT / "examples/python-lm-eval/stage"):
         ended(python, "mypy", "--config-file", config, stage, env={"MYPYPATH": str(folder)})
 
@@ -325,6 +325,7 @@ def test_the_go_sdk_is_clean_and_its_bindings_are_the_contracts() -> None:
     for project in (folder, ROOT / "examples/go-kueue-training"):
         assert ended("gofmt", "-l", project) == ""
     ended("go", "vet", *own, cwd=folder)
+    ended("go", "test", ".", cwd=folder)
     ended("go", "test", "./...", cwd=ROOT / "examples/go-kueue-training")
     manifest = ROOT / "tests/go-bindings/Cargo.toml"
     target = CACHE / "target" / "go-bindings"
@@ -341,4 +342,5 @@ def test_the_javascript_sdk_is_clean(tmp_path: Path) -> None:
     packages = ("typescript@7.0.2", "@types/node@22.20.7")
     ended("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-save", *packages, cwd=folder)
     ended("node", "node_modules/typescript/bin/tsc", "--project", ".", cwd=folder)
+    ended("node", "--test", "tests/sdk.test.js", cwd=folder)
     ended("npm", "test", "--silent", cwd=ROOT / "examples/javascript-model-card")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kit import ROOT, RUN, end, first_line, ignore, phase, watched
+from kit import ROOT, RUN, end, first_line, ignore, phase, program, watched
 
 MINIATURE = ROOT / "examples/miniature"
 NAMESPACE = "e2e"
@@ -94,13 +94,6 @@ def renamed(outputs: Record, run: str) -> Record:
     """The outputs of the first run as another run has them, in whose paths its own name stands."""
     there: Record = json.loads(json.dumps(outputs).replace(f"/{RUN}/", f"/{run}/"))
     return there
-
-
-def program(variable: str) -> Path:
-    """A program that `make e2e` has built."""
-    path = os.environ.get(variable)
-    assert path, f"{variable} is not set; try: make e2e"
-    return Path(path).absolute()
 
 
 def made(script: Path, *arguments: Path) -> Path:

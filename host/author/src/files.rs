@@ -110,6 +110,7 @@ const GO_SDK: &[File] = files!("../../../plugins/sdk-go/", "sdk/":
     "internal/runtime/realloc_wasip1.go",
     "internal/runtime/runtime.go",
     "internal/types/types.go",
+    "json.go",
     "k8s.go",
     "log.go",
     "outputs.go",
@@ -173,7 +174,12 @@ mod tests {
     use std::path::Path;
 
     /// Files that only this repository needs.
-    const OWN: [(&str, &str); 2] = [("sdk-javascript", "tsconfig.json"), ("sdk/src", "testkit/checks.rs")];
+    const OWN: [(&str, &str); 4] = [
+        ("sdk-go", "json_test.go"),
+        ("sdk-go", "sdk_test.go"),
+        ("sdk-javascript", "tsconfig.json"),
+        ("sdk/src", "testkit/checks.rs"),
+    ];
 
     /// The files below a folder, without what tools leave there.
     fn lying_in(folder: &Path) -> BTreeSet<String> {

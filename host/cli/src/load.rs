@@ -1,5 +1,6 @@
 //! From paths to a pipeline: load the components, check what they describe, build the graph.
 
+use crate::report::CompileBar;
 use crate::{CliError, exit, folders};
 use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
 use ilab_core::graph::{GraphError, Offer, Pipeline};
@@ -31,6 +32,7 @@ pub struct Loaded {
 pub fn host() -> Result<Host, CliError> {
     let cache = folders::cache().map(|c| c.join("components"));
     let host = Host::new(Limits::default(), cache).map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
+    let host = host.with_compile_watch(Arc::new(CompileBar));
     Ok(match std::env::current_exe() {
         Ok(me) => host.with_compile_command(vec![
             me.into_os_string(),

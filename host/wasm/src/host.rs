@@ -10,9 +10,17 @@ use crate::memory::Memory;
 use crate::plugin::Plugin;
 use crate::source::{self, Seen};
 use crate::state::Identity;
+use std::any::Any;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Is told when a component is compiled, which takes seconds where its language brings a runtime; once, for what is made is
+/// kept.
+pub trait CompileWatch: Send + Sync {
+    /// It begins; the answer is dropped when it has ended, well or not.
+    fn begins(&self, file: &Path, bytes: u64) -> Box<dyn Any>;
+}
 
 /// Loads components. Cheap to make; compiles only what the cache does not have.
 pub struct Host(Shared);
@@ -32,6 +40,7 @@ impl Host {
             cache,
             sink: Arc::new(TracingSink),
             compile_command: None,
+            compile_watch: None,
             ticker: Arc::new(Ticker::new()),
             lean: Arc::default(),
             with_wasi: Arc::default(),
@@ -52,6 +61,13 @@ impl Host {
     #[must_use]
     pub fn with_compile_command(mut self, command: Vec<OsString>) -> Self {
         self.0.compile_command = Some(command.into());
+        self
+    }
+
+    /// Tells somebody when a component is compiled.
+    #[must_use]
+    pub fn with_compile_watch(mut self, watch: Arc<dyn CompileWatch>) -> Self {
+        self.0.compile_watch = Some(watch);
         self
     }
 

@@ -40,7 +40,7 @@ pub mod escape;
 pub use compile::compile_child_main;
 pub use encode::encode;
 pub use error::{CallError, CallProblem, EncodeError, Function, HostError, LoadError, LoadProblem};
-pub use host::Host;
+pub use host::{CompileWatch, Host};
 pub use limits::Limits;
 pub use log::{LogLevel, LogLine, LogSink, TracingSink};
 pub use memory::Memory;

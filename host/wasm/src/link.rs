@@ -7,12 +7,14 @@ use crate::check::{self, Facts};
 use crate::compile;
 use crate::engine::Ticker;
 use crate::error::LoadProblem;
+use crate::host::CompileWatch;
 use crate::limits::Limits;
 use crate::log::LogSink;
 use crate::source::{self, Seen};
 use crate::state::State;
 use crate::wasi;
 use ilab_core::names::PluginDigest;
+use std::any::Any;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -28,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) seen: Arc<Seen>,
     pub(crate) sink: Arc<dyn LogSink>,
     pub(crate) compile_command: Option<Arc<[OsString]>>,
+    pub(crate) compile_watch: Option<Arc<dyn CompileWatch>>,
     pub(crate) ticker: Arc<Ticker>,
     /// For components that ask for nothing but the log; made when the first is linked.
     pub(crate) lean: Arc<OnceLock<Linker<State>>>,
@@ -63,18 +66,21 @@ impl Shared {
 
     fn component(&self, path: &Path, digest: &PluginDigest) -> Result<Component, LoadProblem> {
         let Some(cache) = &self.cache else {
-            return self.compile_uncached(path, digest);
+            let bytes = self.bytes(path, digest)?;
+            let _watched = self.watched(path, &bytes);
+            return self.compile_bytes(path, digest, &bytes);
         };
         if let Some(component) = cache.find(digest).and_then(|code| self.deserialize(&code).ok()) {
             return Ok(component);
         }
         tracing::debug!(file = %path.display(), digest = digest.as_str(), "compiling");
         let bytes = self.bytes(path, digest)?;
+        let _watched = self.watched(path, &bytes);
         let mut code = match cache.temporary() {
             Ok(code) => code,
             Err(error) => {
                 tracing::warn!(folder = %cache.folder().display(), %error, "the compile cache cannot be written");
-                return self.compile_uncached(path, digest);
+                return self.compile_bytes(path, digest, &bytes);
             }
         };
         let kept = self.compile_to(path, digest, &bytes, &mut code)?.and_then(|()| cache.keep(digest, code));
@@ -114,16 +120,19 @@ impl Shared {
         }
     }
 
+    fn watched(&self, path: &Path, bytes: &[u8]) -> Option<Box<dyn Any>> {
+        self.compile_watch.as_ref().map(|watch| watch.begins(path, bytes.len() as u64))
+    }
+
     /// Compiles without keeping the result.
-    fn compile_uncached(&self, path: &Path, digest: &PluginDigest) -> Result<Component, LoadProblem> {
-        let bytes = self.bytes(path, digest)?;
+    fn compile_bytes(&self, path: &Path, digest: &PluginDigest, bytes: &[u8]) -> Result<Component, LoadProblem> {
         if self.compile_command.is_none() {
-            return Component::from_binary(&self.engine, &bytes)
+            return Component::from_binary(&self.engine, bytes)
                 .map_err(|error| compile::refused(&format!("{error:#}")));
         }
         let folder = tempfile::tempdir().map_err(LoadProblem::Io)?;
         let mut code = tempfile::NamedTempFile::new_in(folder.path()).map_err(LoadProblem::Io)?;
-        self.compile_to(path, digest, &bytes, &mut code)?.map_err(LoadProblem::Io)?;
+        self.compile_to(path, digest, bytes, &mut code)?.map_err(LoadProblem::Io)?;
         self.deserialize(code.path())
     }
 

@@ -7,7 +7,9 @@ const [entry, witPath, out] = process.argv.slice(2);
 try {
   // What the host offers is no module of anybody's.
   const bundle = await rolldown({ input: entry, external: [/^ilab:/], platform: "neutral", logLevel: "silent" });
-  const { output } = await bundle.generate({ format: "es" });
+  // Without comments: the bundler's name the files of this machine. Names stay, for messages.
+  const minify = { compress: false, mangle: false, codegen: { removeWhitespace: true } };
+  const { output } = await bundle.generate({ format: "es", minify });
   const { component } = await componentize({
     witPath,
     jsSource: output[0].code,

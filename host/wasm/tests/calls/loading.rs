@@ -2,10 +2,12 @@
 
 use crate::support::{core_module, hostile, render, text};
 use ilab_core::names::PluginDigest;
-use ilab_wasm::{Host, HostError, Limits, LoadError};
+use ilab_wasm::{CompileWatch, Host, HostError, Limits, LoadError};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn refused(bytes: &[u8]) -> (String, Option<&'static str>) {
     let folder = tempfile::tempdir().unwrap();
@@ -187,4 +189,45 @@ fn a_cache_that_cannot_be_written_is_no_obstacle() {
     let host = Host::new(Limits::default(), Some(cache.clone())).unwrap();
     fs::remove_dir(&cache).unwrap();
     render(&host.load(hostile()).unwrap(), "good").unwrap();
+}
+
+/// Counts what begins and what ends.
+#[derive(Default)]
+struct Counted {
+    begun: AtomicUsize,
+    under_way: Arc<AtomicUsize>,
+}
+
+struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl CompileWatch for Counted {
+    fn begins(&self, file: &Path, bytes: u64) -> Box<dyn std::any::Any> {
+        assert_eq!(bytes, fs::metadata(file).unwrap().len());
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        Box::new(UnderWay(Arc::clone(&self.under_way)))
+    }
+}
+
+#[test]
+fn that_a_component_is_compiled_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let counted = Arc::new(Counted::default());
+    for _ in 0..2 {
+        let host = Host::new(Limits::default(), Some(folder.path().join("cache"))).unwrap();
+        host.with_compile_watch(counted.clone()).load(hostile()).unwrap();
+        assert_eq!(counted.begun.load(Ordering::SeqCst), 1);
+        assert_eq!(counted.under_way.load(Ordering::SeqCst), 0);
+    }
+    // Without a cache each load is a compilation.
+    let host = Host::new(Limits::default(), None).unwrap().with_compile_watch(counted.clone());
+    host.load(hostile()).unwrap();
+    assert_eq!(counted.begun.load(Ordering::SeqCst), 2);
+    assert_eq!(counted.under_way.load(Ordering::SeqCst), 0);
 }
