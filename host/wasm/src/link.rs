@@ -125,7 +125,12 @@ impl Shared {
     }
 
     /// Compiles without keeping the result.
-    fn compile_bytes(&self, path: &Path, digest: &PluginDigest, bytes: &[u8]) -> Result<Component, LoadProblem> {
+    fn compile_bytes(
+        &self,
+        path: &Path,
+        digest: &PluginDigest,
+        bytes: &[u8],
+    ) -> Result<Component, LoadProblem> {
         if self.compile_command.is_none() {
             return Component::from_binary(&self.engine, bytes)
                 .map_err(|error| compile::refused(&format!("{error:#}")));

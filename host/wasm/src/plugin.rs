@@ -85,7 +85,10 @@ impl Plugin {
             },
         };
         let identity = Arc::new(identity);
-        Ok(Self(Arc::new(PluginInner { identity, shared, linked, facts, descriptors, remembered, memory }), World::default()))
+        Ok(Self(
+            Arc::new(PluginInner { identity, shared, linked, facts, descriptors, remembered, memory }),
+            World::default(),
+        ))
     }
 
     /// The same component with other clocks and random numbers, where it asks WASI for them: a stage may not look at them.
