@@ -39,8 +39,12 @@ fn problem(limits: Limits, command: Vec<OsString>, cache: Option<&Path>, functio
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.wasm");
     write(&file, functions);
+    refused(&file, limits, command, cache)
+}
+
+fn refused(file: &Path, limits: Limits, command: Vec<OsString>, cache: Option<&Path>) -> LoadProblem {
     let host = Host::new(limits, cache.map(Path::to_owned)).unwrap().with_compile_command(command);
-    host.load(&file).unwrap_err().problem
+    host.load(file).unwrap_err().problem
 }
 
 fn compiles_and_keeps() {
@@ -82,13 +86,18 @@ fn errors_come_through() {
 
 fn time_and_memory_are_bounded() {
     let short = Limits { compile_time: Duration::from_millis(150), ..Limits::default() };
-    let slow = problem(short.clone(), vec!["/bin/sh".into(), "-c".into(), "exec sleep 60".into()], None, 1);
+    let slow = problem(short, vec!["/bin/sh".into(), "-c".into(), "exec sleep 60".into()], None, 1);
     assert_eq!(slow.to_string(), "compiling it took longer than 0.15 s and was stopped");
-    let large = problem(short, this(), None, 20_000);
+    // Seconds of work for the compiler, and as little as that needs for the parser of the text.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.wasm");
+    write(&file, 2_000);
+    let short = Limits { compile_time: Duration::from_millis(50), ..Limits::default() };
+    let large = refused(&file, short, this(), None);
     assert!(matches!(large, LoadProblem::CompileTime { .. }), "{large}");
     if cfg!(target_os = "linux") {
         let tight = Limits { compile_memory_bytes: 48 << 20, ..Limits::default() };
-        let hungry = problem(tight, this(), None, 20_000);
+        let hungry = refused(&file, tight, this(), None);
         assert!(matches!(hungry, LoadProblem::Compile { .. }), "{hungry}");
     }
 }
