@@ -87,7 +87,9 @@ pub(super) fn build(dir: &Path, tools: &Tools<'_>, output: &Path) -> Result<Buil
         .args(["componentize", "--stub-wasi", APP, "--output"])
         .arg(&made)
         .env("PYTHONPATH", path_list(&[&tool])?)
-        .env("PYTHONDONTWRITEBYTECODE", "1");
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        // What went wrong is in Python: where in the tool it came to light helps nobody.
+        .envs([("RUST_BACKTRACE", "0"), ("RUST_LIB_BACKTRACE", "0")]);
     let own = [scratch.path().to_owned(), dir.to_owned()];
     for folder in own.into_iter().chain(settings.paths.iter().map(|path| dir.join(path))) {
         command.arg("--python-path").arg(folder);

@@ -41,7 +41,11 @@ pub fn run(job: &Job) -> Result<(), CliError> {
         }
         let seen = sources(&job.folder);
         if built.as_ref() == Some(&seen) {
-            wait(&watch).map_err(cannot)?;
+            settle(&watch, PollTimeout::NONE).map_err(cannot)?;
+            continue;
+        }
+        if built.is_some() && settle(&watch, PollTimeout::from(QUIET)).map_err(cannot)? {
+            // It was seen in the middle of being written.
             continue;
         }
         match job.build() {
@@ -53,19 +57,19 @@ pub fn run(job: &Job) -> Result<(), CliError> {
     }
 }
 
-/// Waits for a change, and then until there is none for a moment.
-fn wait(watch: &Inotify) -> Result<(), Errno> {
-    let mut timeout = PollTimeout::NONE;
+/// Waits for a change, as long as `first` says, and then until there is none for a moment. Says whether there was one.
+fn settle(watch: &Inotify, first: PollTimeout) -> Result<bool, Errno> {
+    let (mut timeout, mut changed) = (first, false);
     loop {
         let mut ready = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ready, timeout) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return Ok(changed),
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
         // What happened does not matter; that something did does.
         match watch.read_events() {
-            Ok(_) => timeout = PollTimeout::from(QUIET),
+            Ok(_) => (timeout, changed) = (PollTimeout::from(QUIET), true),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
