@@ -8,13 +8,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ilab_stage import Context, Descriptor, Kind, Output, Parameter, Plan, Selector, Stage, Volume, k8s, targets
+from ilab_stage import (
+    Context,
+    Descriptor,
+    Json,
+    Kind,
+    Output,
+    Parameter,
+    Plan,
+    Selector,
+    Stage,
+    Volume,
+    k8s,
+    targets,
+)
 
 # Read when the component is built: it has no files later.
 SCRIPT = Path(__file__).with_name("evaluate.py").read_text()
 CHECKPOINTS = "train-phase-2.checkpoints-dir"
 IMAGE = "registry.redhat.io/rhelai1/instructlab-nvidia-rhel9:1.2"
-SCORES = {
+SCORES: dict[str, Json] = {
     "type": "array",
     "minItems": 1,
     "items": {
