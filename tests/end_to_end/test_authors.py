@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -117,6 +119,52 @@ def test_an_example_builds_and_holds_its_cases(tmp_path: Path, example: str) -> 
     plugin("test", made, "--cases", folder / "tests/cases")
     found = json.loads(plugin("check", made, "-o", "json", *example_settings(example)))
     assert [f for f in found if f["severity"] != "note"] == [], found
+
+
+class Webhook(BaseHTTPRequestHandler):
+    """Keeps what it is told."""
+
+    told: ClassVar[list[tuple[str | None, Any]]] = []
+
+    def do_POST(self) -> None:
+        """Takes one message."""
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.told.append((self.headers["Authorization"], body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+def test_the_model_card_lands_beside_the_model_and_the_webhook_is_told(tmp_path: Path) -> None:
+    source = ROOT / "examples/javascript-model-card/src/script.js"
+    text = f"import {{ script }} from {json.dumps(str(source))}; process.stdout.write(script)"
+    script = tmp_path / "publish.py"
+    script.write_text(ended("node", "--input-type=module", "--eval", text))
+    card, model = tmp_path / "card.md", tmp_path / "model"
+    card.write_text("# card")
+    told = ended("python3", script, card, model, "trained", code=1)
+    assert "holds no model" in told
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    output = ended("python3", script, card, model, "trained")
+    assert json.loads(output.removeprefix("ILAB_OUTPUTS ")) == {"card": str(model / "README.md"), "told": False}
+    assert (model / "README.md").read_text() == "# card"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/hook"
+        output = ended("python3", script, card, model, "trained", env={"WEBHOOK_URL": url, "WEBHOOK_TOKEN": "t"})
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert json.loads(output.splitlines()[-1].removeprefix("ILAB_OUTPUTS "))["told"] is True
+    assert Webhook.told == [("Bearer t", {"text": "trained", "card": str(model / "README.md")})]
+    refused = ended("python3", script, card, model, "trained", code=1, env={"WEBHOOK_URL": "file:///etc/passwd"})
+    assert "no HTTP URL" in refused
 
 
 def example_settings(example: str) -> list[str]:
