@@ -1,8 +1,10 @@
 //! Real parts for the tests: started on loopback by the test that needs them, and ended with it.
 
+mod registry;
 mod rootfs;
 mod s3;
 
+pub use registry::{OciRegistry, RegistryNeeds};
 pub use rootfs::rootfs;
 pub use s3::S3Server;
 

@@ -1,0 +1,18 @@
+//! Who has signed a component, and whether that is somebody whom the user trusts.
+//!
+//! Signatures are cosign's, by a key: the payload under its tag, or a bundle that refers to the component. Whom to trust is in the user's [`Policy`]. Everything here fails closed.
+
+mod bundle;
+mod error;
+mod keys;
+mod policy;
+mod requirement;
+mod sign;
+mod statement;
+mod verify;
+
+pub use error::TrustError;
+pub use keys::{PrivateKey, PublicKey};
+pub use policy::Policy;
+pub use sign::{Signed, sign};
+pub use verify::Proof;

@@ -1,0 +1,114 @@
+//! The policy file: whose signatures a component needs.
+
+use super::error::TrustError;
+use super::keys::PublicKey;
+use super::requirement::{Requirement, Signer};
+use crate::RegistryError;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// More than a policy of a thousand signers has.
+const LIMIT: u64 = 1 << 20;
+const API_VERSION: &str = "ilab.dev/v1";
+const KIND: &str = "VerificationPolicy";
+
+/// Whose signatures a component needs.
+#[derive(Debug)]
+pub struct Policy {
+    pub(super) all_of: Vec<Requirement>,
+    /// How many of which at least.
+    pub(super) any_of: Option<(usize, Vec<Requirement>)>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    api_version: String,
+    kind: String,
+    #[serde(default)]
+    all_of: Vec<Wanted>,
+    any_of: Option<AnyOf>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AnyOf {
+    #[serde(default = "one")]
+    minimum_matches: usize,
+    signatures: Vec<Wanted>,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// One signer, in the words of kwctl's verification configuration.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+enum Wanted {
+    PubKey {
+        key: Option<String>,
+        key_file: Option<PathBuf>,
+        #[serde(default)]
+        annotations: BTreeMap<String, String>,
+    },
+}
+
+impl Policy {
+    /// Reads a policy; files that it names are seen from its folder.
+    ///
+    /// # Errors
+    /// [`TrustError::Policy`] for unknown words, another version, a policy that would trust everybody, and signers that cannot
+    /// be meant.
+    pub fn read(path: &Path) -> Result<Self, TrustError> {
+        let refuse = |problem: String| TrustError::policy(path, problem);
+        let document: Document = crate::yaml::read(path, LIMIT).map_err(|error| match error {
+            RegistryError::Content { problem, .. } => refuse(problem),
+            other => refuse(ilab_core::text::chain(&other)),
+        })?;
+        if document.api_version != API_VERSION || document.kind != KIND {
+            return Err(refuse(format!(
+                "is no policy of this host: it needs apiVersion: {API_VERSION} and kind: {KIND}"
+            )));
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let all = |wanted: Vec<Wanted>, at: &str| -> Result<Vec<Requirement>, TrustError> {
+            let each = wanted.into_iter().enumerate();
+            each.map(|(n, wanted)| {
+                requirement(wanted, folder).map_err(|problem| refuse(format!("{at}[{n}] {problem}")))
+            })
+            .collect()
+        };
+        let all_of = all(document.all_of, "allOf")?;
+        let any_of = match document.any_of {
+            Some(AnyOf { minimum_matches, signatures }) => {
+                if minimum_matches == 0 || minimum_matches > signatures.len() {
+                    let count = signatures.len();
+                    return Err(refuse(format!(
+                        "anyOf.minimumMatches is {minimum_matches}, and there are {count} signatures"
+                    )));
+                }
+                Some((minimum_matches, all(signatures, "anyOf.signatures")?))
+            }
+            None => None,
+        };
+        if all_of.is_empty() && any_of.is_none() {
+            return Err(refuse(
+                "wants no signature, and so would trust everybody: write allOf or anyOf".into(),
+            ));
+        }
+        Ok(Self { all_of, any_of })
+    }
+}
+
+/// A signer as it is checked. The error is a fragment.
+fn requirement(wanted: Wanted, folder: &Path) -> Result<Requirement, String> {
+    let Wanted::PubKey { key, key_file, annotations } = wanted;
+    let key = match (key, key_file) {
+        (Some(pem), None) => PublicKey::parse(&pem)?,
+        (None, Some(file)) => PublicKey::read(&folder.join(file)).map_err(|e| e.to_string())?,
+        _ => return Err("needs either key or keyFile".into()),
+    };
+    Ok(Requirement { signer: Signer::Key(key), annotations })
+}

@@ -1,0 +1,152 @@
+//! The OCI registry `distribution` over a folder of plain files.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a registry asks of those who come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RegistryNeeds {
+    /// Speaks TLS, with a certificate of an authority of its own.
+    pub tls: bool,
+    /// Lets nobody in but [`OciRegistry::USER`].
+    pub password: bool,
+}
+
+/// A running registry; dropping it ends it.
+#[derive(Debug)]
+pub struct OciRegistry {
+    child: Child,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl OciRegistry {
+    /// Who may come in where a password is wanted.
+    pub const USER: &str = "tester";
+    /// The user's password.
+    pub const PASSWORD: &str = "a test's password";
+    /// The user's line of an htpasswd file, by bcrypt.
+    const HTPASSWD: &str = "$2a$05$i6BPi4i7i/4SM9w3uGfyw.oc52HeReO1f6EjyS.YHi9BRH68M13y2";
+
+    /// Starts one and waits until it answers.
+    ///
+    /// # Panics
+    /// When it cannot be built or does not answer within 20 seconds; its output is in the message.
+    #[must_use]
+    pub fn start(needs: RegistryNeeds) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = folder.path();
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let mut config = format!(
+            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+            at.join("store").display()
+        );
+        if needs.tls {
+            certificates(at);
+            config += &format!(
+                "  tls: {{certificate: {}, key: {}}}\n",
+                at.join("server.pem").display(),
+                at.join("server.key").display()
+            );
+        }
+        if needs.password {
+            fs::write(at.join("htpasswd"), format!("{}:{}\n", Self::USER, Self::HTPASSWD))
+                .expect("a password file");
+            config +=
+                &format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", at.join("htpasswd").display());
+        }
+        fs::write(at.join("config.yml"), config).expect("a configuration");
+        let log = fs::File::create(at.join("log")).expect("a log file");
+        let child = Command::new(binary())
+            .arg("serve")
+            .arg(at.join("config.yml"))
+            .env("OTEL_TRACES_EXPORTER", "none")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log file"))
+            .stderr(log)
+            .spawn()
+            .expect("the registry starts");
+        let registry = Self { child, folder, port };
+        let begun = Instant::now();
+        while !answers(port) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it does not answer: {}", registry.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        registry
+    }
+
+    /// Its host and port, as a reference names it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+
+    /// The certificate of its authority.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// The file of a blob.
+    #[must_use]
+    pub fn blob(&self, hex: &str) -> PathBuf {
+        let blobs = self.folder.path().join("store/docker/registry/v2/blobs/sha256");
+        blobs.join(&hex[..2]).join(hex).join("data")
+    }
+
+    /// What it has printed.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for OciRegistry {
+    fn drop(&mut self) {
+        // Either it runs and is ended here, or it is gone already: both are an end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An authority, and a certificate of it for localhost.
+fn certificates(at: &Path) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let ca_key = KeyPair::generate().expect("a key");
+    let mut ca = CertificateParams::new(Vec::new()).expect("an authority");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(rcgen::DnType::CommonName, "the authority of a test");
+    let certificate = ca.self_signed(&ca_key).expect("a certificate");
+    fs::write(at.join("ca.pem"), certificate.pem()).expect("a file");
+    let issuer = Issuer::new(ca, ca_key);
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).expect("names");
+    let server = params.signed_by(&key, &issuer).expect("a certificate");
+    fs::write(at.join("server.pem"), server.pem()).expect("a file");
+    fs::write(at.join("server.key"), key.serialize_pem()).expect("a file");
+}
+
+/// Whether somebody answers: with TLS, to a request that is none, in plain text too.
+fn answers(port: u16) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        let mut begin = [0; 5];
+        stream.read_exact(&mut begin)?;
+        Ok(&begin == b"HTTP/")
+    };
+    ask().unwrap_or(false)
+}
+
+fn binary() -> PathBuf {
+    let script = crate::checkout().join("tests/tools/oci-registry");
+    let output = Command::new(&script).stderr(Stdio::inherit()).output().expect("the script runs");
+    assert!(output.status.success(), "{} failed", script.display());
+    let path = String::from_utf8(output.stdout).expect("a path");
+    Path::new(path.trim()).to_owned()
+}
