@@ -18,6 +18,10 @@ pub(crate) struct Facts {
     pub(crate) wit_version: String,
     /// Whether it asks for WASI.
     pub(crate) wasi: bool,
+    /// Everything that it exports.
+    pub(crate) exports: Vec<String>,
+    /// Everything that it asks for.
+    pub(crate) imports: Vec<String>,
 }
 
 /// Tells components from the other things that a `.wasm` file may hold, by the first eight bytes.
@@ -51,7 +55,12 @@ fn names(exports: &[String], imports: &[String]) -> Result<Facts, LoadProblem> {
     if !unknown.is_empty() {
         return Err(LoadProblem::UnknownImport { imports: unknown });
     }
-    Ok(Facts { wit_version: version.to_owned(), wasi: imports.iter().any(|name| name.starts_with("wasi:")) })
+    Ok(Facts {
+        wit_version: version.to_owned(),
+        wasi: imports.iter().any(|name| name.starts_with("wasi:")),
+        exports: exports.to_vec(),
+        imports: imports.to_vec(),
+    })
 }
 
 /// The version in `ilab:pipeline/INTERFACE@VERSION`.

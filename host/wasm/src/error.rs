@@ -58,6 +58,12 @@ pub enum LoadProblem {
     /// It changed between two looks at it.
     #[error("changed while it was being loaded")]
     Changed,
+    /// Its bytes are not those that were asked for.
+    #[error("its bytes are not those that were pinned ({expected})")]
+    Digest {
+        /// The digest that was asked for.
+        expected: String,
+    },
     /// A folder without components.
     #[error("no stage plugins here (*.wasm)")]
     NoPlugins,
@@ -144,6 +150,7 @@ impl LoadError {
             LoadProblem::NotWasm | LoadProblem::NotAStage { .. } => Some(
                 "a stage plugin is a component for the world ilab:pipeline/stage-plugin: see wit/stage.wit",
             ),
+            LoadProblem::Digest { .. } => Some("pull the plugin again: `ilab-host plugin pull`"),
             LoadProblem::Truncated | LoadProblem::Changed => Some("copy or build the file again"),
             LoadProblem::WitVersion { .. } => Some("rebuild the plugin against wit/stage.wit of this host"),
             LoadProblem::UnknownImport { .. } => Some(

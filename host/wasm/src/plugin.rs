@@ -121,6 +121,18 @@ impl Plugin {
         self.0.facts.wasi
     }
 
+    /// The names of everything that it exports.
+    #[must_use]
+    pub fn exports(&self) -> &[String] {
+        &self.0.facts.exports
+    }
+
+    /// The names of everything that it asks for.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.0.facts.imports
+    }
+
     /// The stages that it offers: at least one, no name twice.
     ///
     /// # Errors
