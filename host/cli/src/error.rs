@@ -5,7 +5,8 @@ use ilab_cluster::ClusterError;
 use ilab_core::names::InvalidName;
 use ilab_core::text::chain;
 use ilab_objects::ObjectsError;
-use ilab_wasm::{CallError, LoadError};
+use ilab_registry::{RegistryError, TrustError};
+use ilab_wasm::{CallError, LoadError, LoadProblem};
 use std::error::Error;
 use std::fmt;
 
@@ -74,7 +75,35 @@ impl From<InvalidName> for CliError {
 
 impl From<LoadError> for CliError {
     fn from(error: LoadError) -> Self {
-        Self::from_error(exit::PLUGIN, &error).hint(error.hint().unwrap_or_default())
+        let pinned = matches!(error.problem, LoadProblem::Digest { .. });
+        let code = if pinned { exit::UNTRUSTED } else { exit::PLUGIN };
+        Self::from_error(code, &error).hint(error.hint().unwrap_or_default())
+    }
+}
+
+impl From<RegistryError> for CliError {
+    fn from(error: RegistryError) -> Self {
+        let code = match &error {
+            _ if error.is_usage() => exit::USAGE,
+            _ if error.is_mistrust() => exit::UNTRUSTED,
+            _ => exit::REGISTRY,
+        };
+        Self::from_error(code, &error).hint(error.hint())
+    }
+}
+
+/// What is missing is said a line each.
+impl From<TrustError> for CliError {
+    fn from(error: TrustError) -> Self {
+        let code = if error.is_usage() { exit::USAGE } else { exit::UNTRUSTED };
+        let told = match &error {
+            TrustError::Untrusted { digest, missing } => {
+                let first = std::iter::once(format!("{digest} is not signed as the policy wants it"));
+                Self::all(code, first.chain(missing.iter().cloned()))
+            }
+            other => Self::from_error(code, other),
+        };
+        told.hint(error.hint())
     }
 }
 

@@ -18,6 +18,10 @@ pub const OBJECTS: u8 = 6;
 pub const RUN_STATE: u8 = 7;
 /// `plugin bench`: a stage became slower than its baseline.
 pub const SLOWER: u8 = 8;
+/// A registry cannot be reached, refuses, or does not have what it was asked for.
+pub const REGISTRY: u8 = 9;
+/// A plugin is not what was pinned, or nobody vouches for it whom the policy trusts.
+pub const UNTRUSTED: u8 = 10;
 /// Interrupted: the host has let go of the run, which goes on by itself.
 pub const DETACHED: u8 = 130;
 
@@ -33,4 +37,6 @@ Exit codes:
   6    the object store, or an archive in it, cannot be used
   7    a run of this name is in the way: finished, held by another host, or not there
   8    plugin bench: a stage became slower than its baseline
+  9    a registry cannot be reached, refuses, or does not have what it was asked for
+  10   a plugin is not what was pinned, or not signed by anybody whom the policy trusts
   130  interrupted: the host has let go of the run";

@@ -12,13 +12,13 @@ mod load;
 mod manifests;
 mod record;
 mod report;
+mod sources;
 mod verbs;
 
-use args::{Cli, StageFlags, Verb, command, plugins_of};
+use args::{Cli, StageFlags, Verb, command, early, verb_of};
 use clap::{ArgMatches, FromArgMatches};
 use error::CliError;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Runs the program with these arguments and answers its exit code.
@@ -42,11 +42,11 @@ struct Prepared {
 }
 
 fn prepare(args: &[OsString]) -> Result<Prepared, CliError> {
-    let Some((verb, paths)) = plugins_of(args) else {
+    let Some(verb) = verb_of(args) else {
         return Ok(Prepared { verb: None, loaded: None, flags: StageFlags::default() });
     };
-    let paths = if paths.is_empty() { vec![PathBuf::from("plugins")] } else { paths };
-    let loaded = load::host().and_then(|host| load::load(&host, &paths));
+    let found = early(args).and_then(|sources| sources::find(&sources));
+    let loaded = found.and_then(|found| load::load(&load::host()?, &found));
     let flags = match &loaded {
         Ok(loaded) => StageFlags::of(&loaded.pipeline).map_err(|e| load::graph_error(&e))?,
         Err(_) => StageFlags::default(),

@@ -1,6 +1,7 @@
 //! From paths to a pipeline: load the components, check what they describe, build the graph.
 
 use crate::report::CompileBar;
+use crate::sources::Found;
 use crate::{CliError, exit, folders};
 use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
 use ilab_core::graph::{GraphError, Offer, Pipeline};
@@ -8,7 +9,7 @@ use ilab_core::names::StageName;
 use ilab_core::text::chain;
 use ilab_core::verdict::{checked_expressions, trust_expressions};
 use ilab_engine::Stages;
-use ilab_wasm::{Host, Limits, Memory, Plugin};
+use ilab_wasm::{Host, Limits, LoadError, Memory, Plugin};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -43,15 +44,15 @@ pub fn host() -> Result<Host, CliError> {
     })
 }
 
-/// Loads components from folders and files and builds the pipeline of what they offer.
+/// Loads what was found and builds the pipeline of what it offers.
 ///
 /// # Errors
 /// A component that cannot be loaded or describes itself wrongly, and what [`GraphError`] lists.
-pub fn load(host: &Host, paths: &[PathBuf]) -> Result<Loaded, CliError> {
+pub fn load(host: &Host, found: &[Found]) -> Result<Loaded, CliError> {
     let mut offers = Vec::new();
     let mut plugins = BTreeMap::new();
-    for plugin in host.load_paths(paths)? {
-        for offer in offers_of(&plugin)? {
+    for (plugin, name) in components(host, found)? {
+        for offer in offers_of(&plugin, &name)? {
             plugins.insert(offer.name().clone(), plugin.clone());
             offers.push(offer);
         }
@@ -63,11 +64,25 @@ pub fn load(host: &Host, paths: &[PathBuf]) -> Result<Loaded, CliError> {
     Ok(Loaded { pipeline: Arc::new(pipeline), plugins, predicates: (known, memory) })
 }
 
+/// The components, each with the name that people know it by: its file, or its reference in a registry.
+fn components(host: &Host, found: &[Found]) -> Result<Vec<(Plugin, String)>, CliError> {
+    let paths: Vec<PathBuf> = found.iter().filter(|f| f.pinned.is_none()).map(|f| f.path.clone()).collect();
+    let mut all: Vec<(Plugin, String)> =
+        host.load_paths(&paths)?.into_iter().map(|p| (p.clone(), p.file().display().to_string())).collect();
+    for Found { path, pinned } in found {
+        let Some(pinned) = pinned else { continue };
+        let name = pinned.reference.to_string();
+        let loaded = host.load_pinned(path, pinned.component.as_str());
+        all.push((loaded.map_err(|e| LoadError { file: PathBuf::from(&name), ..e })?, name));
+    }
+    Ok(all)
+}
+
 /// What a component offers, found in order now or by this very program before.
-fn offers_of(plugin: &Plugin) -> Result<Vec<Offer>, CliError> {
+fn offers_of(plugin: &Plugin, name: &str) -> Result<Vec<Offer>, CliError> {
     let offer = |descriptor: &Descriptor| Offer {
         descriptor: descriptor.clone(),
-        file: plugin.file().display().to_string(),
+        file: name.to_owned(),
         digest: plugin.digest().clone(),
     };
     if let Some(known) = plugin.remembered() {

@@ -3,15 +3,19 @@
 mod credentials;
 mod plugin;
 mod rbac;
+mod registry;
 mod run;
 mod show;
+mod sources;
 mod stages;
 mod top;
 
 pub use credentials::CredentialArgs;
 pub use plugin::PluginVerb;
 pub use rbac::RbacArgs;
+pub use registry::{KeyArgs, LoadArgs, PullArgs, PushArgs, RegistryVerb, SaveArgs, SignArgs, VerifyArgs};
 pub use run::{DryRun, PreflightMode, RunArgs, Where, pairs};
 pub use show::ShowArgs;
-pub use stages::{StageFlags, command, plugins_of};
+pub use sources::{LockArgs, Source, SourceArgs, early};
+pub use stages::{StageFlags, command, verb_of};
 pub use top::{Cli, DataVerb, ImageVerb, LocalState, LocalVerb, OutputFormat, RunsVerb, StoreArgs, Verb};

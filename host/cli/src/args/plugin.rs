@@ -1,5 +1,6 @@
 //! `plugin …`.
 
+use super::registry::RegistryVerb;
 use super::top::OutputArg;
 use clap::Subcommand;
 use ilab_wasm::build::Language;
@@ -113,6 +114,9 @@ pub enum PluginVerb {
         #[command(flatten)]
         output: OutputArg,
     },
+    /// Hand components on, and take them from others
+    #[command(flatten)]
+    Registry(RegistryVerb),
 }
 
 /// A language by its word; clap lists the words when it is another.

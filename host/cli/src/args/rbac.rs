@@ -1,9 +1,9 @@
 //! The options of `rbac`.
 
 use super::credentials::CredentialArgs;
+use super::sources::SourceArgs;
 use super::top::OutputArg;
 use clap::Args;
-use std::path::PathBuf;
 
 /// `rbac`.
 #[derive(Debug, Clone, Args)]
@@ -11,9 +11,6 @@ pub struct RbacArgs {
     /// Groups of stages; none: the whole workflow
     #[arg(value_name = "GROUP")]
     pub groups: Vec<String>,
-    /// Stage components: folders with .wasm files, or files [default: plugins]
-    #[arg(long, value_name = "PATH", env = "ILAB_PLUGINS", value_delimiter = ':')]
-    pub plugins: Vec<PathBuf>,
     /// Namespace of the runs
     #[arg(short, long, value_name = "NAME", default_value = "default")]
     pub namespace: String,
@@ -31,6 +28,8 @@ pub struct RbacArgs {
     pub queues: bool,
     #[command(flatten)]
     pub output: OutputArg,
+    #[command(flatten)]
+    pub sources: SourceArgs,
     #[command(flatten)]
     pub credentials: CredentialArgs,
 }

@@ -1,6 +1,7 @@
 //! The static options of `run`.
 
 use super::credentials::{CredentialArgs, Retired};
+use super::sources::SourceArgs;
 use super::top::{LocalState, OutputArg};
 use crate::CliError;
 use clap::{Args, ValueEnum};
@@ -61,9 +62,6 @@ impl From<PreflightMode> for Preflight {
 /// `run`, without what the stages bring.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Stage components: folders with .wasm files, or files [default: plugins]
-    #[arg(long, global = true, value_name = "PATH", env = "ILAB_PLUGINS", value_delimiter = ':')]
-    pub plugins: Vec<PathBuf>,
     /// Name of the run; groups called one after another under one name share its claims and outputs
     #[arg(long, global = true, value_name = "NAME", default_value = "ilab")]
     pub run: String,
@@ -117,6 +115,8 @@ pub struct RunArgs {
     pub preflight: PreflightMode,
     #[command(flatten)]
     pub output: OutputArg,
+    #[command(flatten)]
+    pub sources: SourceArgs,
     #[command(flatten)]
     pub at: Where,
     #[command(flatten)]

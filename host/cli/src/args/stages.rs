@@ -6,8 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
 use ilab_core::graph::{FlagInfo, Pipeline, Selection, SelectorInfo};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 /// The stages' part of the command line.
 #[derive(Debug, Default)]
@@ -146,53 +145,25 @@ pub fn command(stages: &StageFlags, verb: Option<&str>) -> Command {
     })
 }
 
-/// The verb, and the values of `--plugins` as they stand on a command line that cannot be parsed yet, because the flags it
-/// may hold come from the components that they point at. None when the verb needs no stages.
-pub fn plugins_of(args: &[OsString]) -> Option<(String, Vec<PathBuf>)> {
-    let mut words = args.iter().skip(1).peekable();
-    let mut paths = Vec::new();
-    let mut verb = None;
-    while let Some(word) = words.next() {
-        if word == "--" {
-            break;
-        }
-        if let Some(value) = word.to_str().and_then(|w| w.strip_prefix("--plugins=")) {
-            paths.extend(split(OsStr::new(value)));
-        } else if word == "--plugins" {
-            paths.extend(words.next().map(|w| split(w)).unwrap_or_default());
-        } else if verb.is_none() && !word.to_string_lossy().starts_with('-') {
-            verb = Some(word.clone());
-        }
-    }
-    if paths.is_empty()
-        && let Some(env) = std::env::var_os("ILAB_PLUGINS").filter(|v| !v.is_empty())
-    {
-        paths = split(&env);
-    }
-    let verb = verb?.into_string().ok()?;
-    (LIKE_RUN.contains(&verb.as_str()) || verb == "rbac").then_some((verb, paths))
-}
-
-fn split(text: &OsStr) -> Vec<PathBuf> {
-    std::env::split_paths(text).filter(|p| !p.as_os_str().is_empty()).collect()
+/// The verb of a command line that cannot be parsed yet, where it is one that needs stages.
+pub fn verb_of(args: &[OsString]) -> Option<String> {
+    let verb = args.iter().skip(1).map(|word| word.to_string_lossy());
+    // The value of an option that stands before the verb is taken for one, and is none.
+    let verb = verb.take_while(|word| word != "--").find(|word| !word.starts_with('-'))?.into_owned();
+    (LIKE_RUN.contains(&verb.as_str()) || verb == "rbac").then_some(verb)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plugins(line: &str) -> Option<Vec<PathBuf>> {
-        plugins_of(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).map(|(_, paths)| paths)
-    }
-
     #[test]
-    fn plugins_are_found_before_the_line_can_be_parsed() {
-        assert_eq!(
-            plugins("ilab-host run --plugins a --plugins=b:c train"),
-            Some(vec!["a".into(), "b".into(), "c".into()])
-        );
-        assert_eq!(plugins("ilab-host -v run train --plugins a"), Some(vec!["a".into()]));
-        assert_eq!(plugins("ilab-host rbac train --plugins a"), Some(vec!["a".into()]));
-        assert_eq!(plugins("ilab-host version"), None);
+    fn the_verb_is_found_before_the_line_can_be_parsed() {
+        let verb = |line: &str| verb_of(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(verb("ilab-host run --plugins a").as_deref(), Some("run"));
+        assert_eq!(verb("ilab-host -v run train").as_deref(), Some("run"));
+        assert_eq!(verb("ilab-host rbac train").as_deref(), Some("rbac"));
+        assert_eq!(verb("ilab-host version"), None);
+        assert_eq!(verb("ilab-host"), None);
     }
 }

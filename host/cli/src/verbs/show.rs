@@ -14,9 +14,14 @@ use ilab_engine::RunRequest;
 use std::collections::BTreeSet;
 
 /// Options that are for this host or for the Job, not for the host in the pod; `--values` is passed on as a file.
-const NOT_PASSED: [&str; 12] = [
+const NOT_PASSED: [&str; 17] = [
     "run",
     "plugins",
+    "plugins-lock",
+    "allow-unsigned",
+    "verification-policy",
+    "registry-plain-http",
+    "registry-ca-file",
     "namespace",
     "resume-if-started",
     "values",

@@ -1,18 +1,23 @@
 //! `plugin …`: a stage author's tools, one file a verb.
 
+mod archive;
 mod bench;
 mod build;
 mod check;
 mod inspect;
 mod load;
 mod new;
+mod pull;
+mod push;
 mod render;
 mod sample;
+mod sign;
 mod test;
+mod verify;
 mod watch;
 
 use crate::CliError;
-use crate::args::PluginVerb;
+use crate::args::{PluginVerb, RegistryVerb};
 
 /// Runs one of them.
 ///
@@ -43,5 +48,21 @@ pub fn run(verb: PluginVerb) -> Result<(), CliError> {
             };
             bench::run(&bench, output.output)
         }
+        PluginVerb::Registry(verb) => crate::block_on(registry(verb)),
+    }
+}
+
+/// Runs one of those that talk to registries.
+///
+/// # Errors
+/// What a registry, a lock or an archive has to say.
+async fn registry(verb: RegistryVerb) -> Result<(), CliError> {
+    match verb {
+        RegistryVerb::Push(args) => push::run(args).await,
+        RegistryVerb::Pull(args) => pull::run(args).await,
+        RegistryVerb::Sign(args) => sign::run(args).await,
+        RegistryVerb::Verify(args) => verify::run(args).await,
+        RegistryVerb::Save(args) => archive::save(args).await,
+        RegistryVerb::Load(args) => archive::load(&args),
     }
 }

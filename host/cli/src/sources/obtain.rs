@@ -1,0 +1,144 @@
+//! One plugin of a registry: what its reference stands for, who vouches for it, and its bytes in the store.
+
+use super::Pinned;
+use crate::args::SourceArgs;
+use crate::report::TransferBar;
+use crate::{CliError, exit, folders};
+use ilab_objects::Progress;
+use ilab_registry::{
+    Artifact, Digest, LOCK_FILE, Lock, Policy, Proof, Reference, Registry, RegistryError, Store,
+};
+use ilab_wasm::Limits;
+use std::path::{Path, PathBuf};
+
+/// The store of pulled plugins, in the user's cache folder.
+///
+/// # Errors
+/// When there is no home folder, or the store cannot be made.
+pub fn open_store() -> Result<Store, CliError> {
+    let folder = folders::cache().ok_or_else(|| {
+        CliError::usage("no home folder to keep plugins of registries in").hint("set HOME or XDG_CACHE_HOME")
+    })?;
+    Ok(Store::open(folder.join("registry"))?)
+}
+
+/// Obtains plugins.
+pub struct Obtainer {
+    registry: Registry,
+    store: Store,
+    locks: Vec<Lock>,
+    policy: Option<Policy>,
+    allowed: Vec<Digest>,
+}
+
+impl Obtainer {
+    /// With these locks, and the one that the options name or that lies here.
+    pub fn new(args: &SourceArgs, mut locks: Vec<Lock>) -> Result<Self, CliError> {
+        match &args.lock.plugins_lock {
+            Some(path) => locks.push(Lock::read(path)?),
+            None => locks.push(Lock::read_or_new(Path::new(LOCK_FILE))?),
+        }
+        Ok(Self {
+            registry: Registry::new(args.registry.options())?,
+            store: open_store()?,
+            locks,
+            policy: args.policy.read()?,
+            allowed: args.allow_unsigned.clone(),
+        })
+    }
+
+    /// Where a plugin's bytes lie.
+    pub fn path(&self, pinned: &Pinned) -> PathBuf {
+        self.store.path(&pinned.component)
+    }
+
+    /// Brings a plugin into the store, if somebody vouches for it.
+    pub async fn obtain(&self, reference: &Reference) -> Result<Pinned, CliError> {
+        let locked = self.locks.iter().find_map(|lock| lock.find(reference));
+        let at = locked.map_or_else(|| reference.clone(), ilab_registry::Locked::pinned);
+        let (artifact, here) = look_up(&self.registry, &self.store, &at).await?;
+        match locked {
+            Some(locked) if locked.component != artifact.component => {
+                return Err(RegistryError::DigestMismatch {
+                    what: format!("the component of {at}"),
+                    expected: locked.component.clone(),
+                    found: artifact.component,
+                }
+                .into());
+            }
+            _ => self.vouched_for(reference, &artifact, locked.is_some()).await?,
+        }
+        if !here {
+            fetch(&self.registry, &self.store, &artifact).await?;
+        }
+        Ok(Pinned { reference: artifact.reference, component: artifact.component })
+    }
+
+    /// A policy decides alone where there is one, and a lock where there is none; who names a digest has looked himself.
+    async fn vouched_for(
+        &self,
+        reference: &Reference,
+        artifact: &Artifact,
+        locked: bool,
+    ) -> Result<(), CliError> {
+        if self.allowed.iter().any(|digest| *digest == artifact.manifest || *digest == artifact.component) {
+            return Ok(());
+        }
+        match &self.policy {
+            Some(policy) => verify(policy, &self.registry, &self.store, artifact).await.map(drop),
+            None if locked => Ok(()),
+            None => Err(CliError::new(
+                exit::UNTRUSTED,
+                format!("nobody vouches for {reference} ({}): no lock pins it", artifact.manifest),
+            )
+            .hint(format!(
+                "look at it and pin it with `ilab-host plugin pull --lock {reference}`, have it verified with --verification-policy, or run it once with --allow-unsigned {}",
+                artifact.manifest
+            ))),
+        }
+    }
+}
+
+/// Who has signed a plugin, by the signatures of the store, or else by those that the registry has now.
+pub async fn verify(
+    policy: &Policy,
+    registry: &Registry,
+    store: &Store,
+    artifact: &Artifact,
+) -> Result<Vec<Proof>, CliError> {
+    match policy.verify(store, artifact) {
+        Ok(proofs) => Ok(proofs),
+        Err(before) => {
+            // Without the registry, what is in the store has to do.
+            if let Err(error) = artifact.fetch_signatures(registry, store).await {
+                tracing::info!(error = ilab_core::text::chain(&error), "no newer signatures");
+                return Err(before.into());
+            }
+            Ok(policy.verify(store, artifact)?)
+        }
+    }
+}
+
+/// A plugin's manifest, from the store where it is named by digest and there, else from the registry; and whether its bytes are
+/// in the store, too. They are hashed when they are loaded, not here.
+pub async fn look_up(
+    registry: &Registry,
+    store: &Store,
+    at: &Reference,
+) -> Result<(Artifact, bool), CliError> {
+    let limit = Limits::default().component_bytes;
+    match Artifact::in_store(store, at, limit)? {
+        Some(artifact) => Ok((artifact, true)),
+        None => Ok((Artifact::look_up(registry, store, at, limit).await?, false)),
+    }
+}
+
+/// A plugin's bytes, with a bar while they come.
+pub async fn fetch(registry: &Registry, store: &Store, artifact: &Artifact) -> Result<(), CliError> {
+    let bar = TransferBar::new("pull");
+    let fetched = artifact
+        .fetch(registry, store, &|bytes, total| bar.show(Progress { bytes, total: Some(total) }))
+        .await;
+    bar.finish();
+    Ok(fetched?)
+}
