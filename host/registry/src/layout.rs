@@ -138,9 +138,7 @@ pub fn load(store: &Store, path: &Path, limit: u64) -> Result<Vec<Artifact>, Reg
 
 /// Which manifest another one signs, by its subject or by the tag that cosign gave it.
 fn signed(manifest: &Manifest, annotations: &Annotations) -> Option<Digest> {
-    if signatures::layers(manifest).next().is_none() {
-        return None;
-    }
+    signatures::layers(manifest).next()?;
     if let Some(subject) = &manifest.subject {
         return Some(subject.digest.clone());
     }

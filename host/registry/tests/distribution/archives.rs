@@ -6,6 +6,9 @@ use ilab_test_support::{OciRegistry, RegistryNeeds};
 use std::path::Path;
 use tar::{EntryType, Header};
 
+/// Names and contents.
+type Entries = Vec<(String, Vec<u8>)>;
+
 #[tokio::test]
 async fn an_archive_carries_components_to_a_store_that_knows_no_registry() {
     let registry = OciRegistry::start(RegistryNeeds::default());
@@ -95,7 +98,7 @@ fn a_hostile_archive_leaves_nothing_behind() {
     };
     assert_eq!(try_it(&sound(b"component"), LIMIT).unwrap()[0].component, Digest::of(b"component"));
 
-    let with = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let with = |change: &dyn Fn(&mut Entries)| {
         let mut files = sound(b"component");
         change(&mut files);
         try_it(&files, LIMIT).unwrap_err()

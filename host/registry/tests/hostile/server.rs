@@ -126,8 +126,11 @@ fn serve(
     stream.write_all(format!("{head}\r\n").as_bytes()).ok()?;
     if request.method != "HEAD" {
         stream.write_all(&reply.body).ok()?;
-        while reply.endless {
-            stream.write_all(&reply.body).ok()?;
+        if reply.endless {
+            // Until nobody listens.
+            loop {
+                stream.write_all(&reply.body).ok()?;
+            }
         }
     }
     Some(())
