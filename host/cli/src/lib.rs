@@ -8,6 +8,7 @@ mod connect;
 mod error;
 pub mod exit;
 mod folders;
+mod grants;
 mod load;
 mod manifests;
 mod record;
@@ -45,8 +46,12 @@ fn prepare(args: &[OsString]) -> Result<Prepared, CliError> {
     let Some(verb) = verb_of(args) else {
         return Ok(Prepared { verb: None, loaded: None, flags: StageFlags::default() });
     };
-    let found = early(args).and_then(|sources| sources::find(&sources));
-    let loaded = found.and_then(|found| load::load(&load::host()?, &found));
+    let loaded = early(args).and_then(|mut sources| {
+        let pipeline = sources.pipeline.as_deref().map(load::pipeline_file).transpose()?;
+        sources.or_of(pipeline.as_ref());
+        let found = sources::find(&sources)?;
+        load::load(&load::host()?, &found, pipeline)
+    });
     let flags = match &loaded {
         Ok(loaded) => StageFlags::of(&loaded.pipeline).map_err(|e| load::graph_error(&e))?,
         Err(_) => StageFlags::default(),

@@ -4,7 +4,7 @@ use crate::report::CompileBar;
 use crate::sources::Found;
 use crate::{CliError, exit, folders};
 use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
-use ilab_core::graph::{GraphError, Offer, Pipeline};
+use ilab_core::graph::{GraphError, Offer, Pipeline, PipelineFile, PipelineFileError, parse_pipeline};
 use ilab_core::names::StageName;
 use ilab_core::text::chain;
 use ilab_core::verdict::{checked_expressions, trust_expressions};
@@ -21,9 +21,68 @@ use std::sync::Arc;
 pub struct Loaded {
     /// The graph.
     pub pipeline: Arc<Pipeline>,
+    /// The pipeline file, where one pins it.
+    pub file: Option<PinnedPipeline>,
     plugins: BTreeMap<StageName, Plugin>,
     /// The predicates that were in order when this program saw them before, and where more are written down.
     predicates: (BTreeSet<String>, Option<Memory>),
+}
+
+/// A pipeline file, and where it lies.
+#[derive(Debug, Clone)]
+pub struct PinnedPipeline {
+    path: PathBuf,
+    /// What it says.
+    pub pins: PipelineFile,
+}
+
+/// Reads a pipeline file.
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub fn pipeline_file(path: &Path) -> Result<PinnedPipeline, CliError> {
+    let text = read_text(path)?;
+    let pins = parse_pipeline(&text).map_err(|e| CliError::usage(format!("{}: {e}", path.display())))?;
+    Ok(PinnedPipeline { path: path.to_owned(), pins })
+}
+
+impl PinnedPipeline {
+    /// Where its components are; empty when it does not say.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PathBuf> {
+        let folder = self.path.parent().unwrap_or_else(|| Path::new(""));
+        // An address (`oci://…`) is no path.
+        let seen = |text: &String| {
+            if text.contains("://") { PathBuf::from(text) } else { folder.join(text) }
+        };
+        self.pins.plugins.iter().map(seen).collect()
+    }
+
+    fn arrange(&self, offers: &[Offer]) -> Result<Pipeline, CliError> {
+        self.pins.arrange(offers).map_err(|error| match &error {
+            PipelineFileError::Graph(graph)
+                if matches!(**graph, GraphError::UnknownAfter { .. } | GraphError::UnknownInput { .. }) =>
+            {
+                CliError::usage(format!("{}: {error}", self.path.display()))
+                    .hint("list that stage too: what is not listed is left out")
+            }
+            PipelineFileError::Graph(graph) => graph_error(graph),
+            PipelineFileError::Digest { .. } => {
+                CliError::new(exit::PLUGIN, format!("{}: {error}", self.path.display()))
+                    .hint("pull the component that is pinned, or pin the new one after you have looked at it")
+            }
+            _ => CliError::usage(format!("{}: {error}", self.path.display())),
+        })
+    }
+
+    /// The values file with the parameters of this file below its own, and a name for messages.
+    pub fn values(&self, values: Option<(String, Value)>) -> (String, Value) {
+        let here = self.path.display().to_string();
+        match values {
+            Some((name, values)) => (format!("{name} and {here}"), self.pins.values(Some(&values))),
+            None => (here, self.pins.values(None)),
+        }
+    }
 }
 
 /// The component host, with its compile cache in the user's cache folder.
@@ -48,20 +107,29 @@ pub fn host() -> Result<Host, CliError> {
 ///
 /// # Errors
 /// A component that cannot be loaded or describes itself wrongly, and what [`GraphError`] lists.
-pub fn load(host: &Host, found: &[Found]) -> Result<Loaded, CliError> {
-    let mut offers = Vec::new();
-    let mut plugins = BTreeMap::new();
+pub fn load(host: &Host, found: &[Found], file: Option<PinnedPipeline>) -> Result<Loaded, CliError> {
+    let mut offers: Vec<Offer> = Vec::new();
+    let mut by_file: Vec<(String, Plugin)> = Vec::new();
     for (plugin, name) in components(host, found)? {
-        for offer in offers_of(&plugin, &name)? {
+        offers.extend(offers_of(&plugin, &name)?);
+        by_file.push((name, plugin));
+    }
+    let pipeline = match &file {
+        Some(file) => file.arrange(&offers)?,
+        None => Pipeline::of_valid(offers).map_err(|e| graph_error(&e))?,
+    };
+    let mut plugins = BTreeMap::new();
+    for offer in pipeline.stages() {
+        let offers =
+            |(file, plugin): &&(String, Plugin)| *file == offer.file && *plugin.digest() == offer.digest;
+        if let Some((_, plugin)) = by_file.iter().find(offers) {
             plugins.insert(offer.name().clone(), plugin.clone());
-            offers.push(offer);
         }
     }
-    let pipeline = Pipeline::of_valid(offers).map_err(|e| graph_error(&e))?;
     let memory = host.memory("predicates");
     let known: BTreeSet<String> = memory.as_ref().and_then(Memory::read).unwrap_or_default();
     trust_expressions(known.iter().cloned());
-    Ok(Loaded { pipeline: Arc::new(pipeline), plugins, predicates: (known, memory) })
+    Ok(Loaded { pipeline: Arc::new(pipeline), file, plugins, predicates: (known, memory) })
 }
 
 /// The components, each with the name that people know it by: its file, or its reference in a registry.

@@ -245,6 +245,7 @@ fn the_pod_meets_the_level_restricted() {
         secrets: Default::default(),
         config_maps: Default::default(),
         claims: Default::default(),
+        bounds: Default::default(),
     };
     let policy = Policy { level: Level::Restricted, ..Policy::default() };
     let rules: Vec<_> = policy.check(&job, &grant).into_iter().map(|v| v.rule).collect();

@@ -5,6 +5,7 @@
 pub mod contract;
 pub mod descriptor;
 pub mod endpoint;
+pub mod grants;
 pub mod graph;
 pub mod guard;
 pub mod names;

@@ -11,7 +11,7 @@ fn rules(source: &str) -> BTreeSet<String> {
         let kebab = name.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !name.is_empty();
         kebab.then(|| name.to_owned())
     };
-    let mut found: BTreeSet<_> = ["refuse(", "check_profile(guard, value,"]
+    let mut found: BTreeSet<_> = ["refuse(", "check_profile(guard, value,", "rule: "]
         .iter()
         .flat_map(|call| source.split(call).skip(1))
         .filter_map(rule)

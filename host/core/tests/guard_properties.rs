@@ -17,6 +17,7 @@ fn grant() -> Grant {
         secrets: BTreeSet::new(),
         config_maps: BTreeSet::new(),
         claims: BTreeSet::from(["data".to_owned()]),
+        bounds: ilab_core::guard::Bounds::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::event::StageFailure;
 use crate::preflight::Finding;
 use ilab_cluster::{ClusterError, ExitClass};
+use ilab_core::grants::Withheld;
 use ilab_core::guard::Refused;
 use ilab_core::names::{PluginDigest, RunId, StageName};
 use ilab_core::plan::PlanError;
@@ -68,6 +69,9 @@ pub enum EngineError {
         #[source]
         source: Box<PlanError>,
     },
+    /// Components ask for what they are not granted: all of it, of all stages.
+    #[error("{}", list(.0))]
+    Withheld(Vec<Withheld>),
     /// The guard refuses manifests: all that it refuses, of all stages.
     #[error("{}", list(.0))]
     Refused(Vec<Refused>),
@@ -195,8 +199,9 @@ impl EngineError {
             Self::TakenOver { .. } => "nothing is lost: the other host goes on with it".to_owned(),
             Self::StageFailed(failure) => failure.hint.clone()?,
             Self::Unready(findings) => list(&findings.iter().map(|f| f.hint.clone()).collect::<Vec<_>>()),
+            Self::Withheld(withheld) => list(&withheld.iter().map(Withheld::hint).collect::<Vec<_>>()),
             Self::Refused(_) => {
-                "the rule's name is in brackets; the guard is described in docs/guard.md".to_owned()
+                "the rule's name is in brackets; docs/guard.md describes it, and docs/grants.md what a component is granted".to_owned()
             }
             Self::Cluster(source) => source.hint()?,
             Self::Apply { source, .. } => source.hint()?,
@@ -210,7 +215,7 @@ impl EngineError {
         match self {
             Self::UnknownStage { .. } | Self::MissingInput { .. } => Exit::Usage,
             Self::Stage { .. } | Self::Plan { .. } | Self::Task { .. } => Exit::Plugin,
-            Self::Refused(_) => Exit::Policy,
+            Self::Refused(_) | Self::Withheld(_) => Exit::Policy,
             Self::Unready(_) => Exit::Unready,
             Self::AlreadyRan { .. }
             | Self::NothingToResume { .. }

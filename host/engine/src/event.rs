@@ -51,6 +51,30 @@ pub enum Event {
         /// What it will create.
         objects: Vec<ObjectRef>,
     },
+    /// A stage makes use of an exemption that its component was granted.
+    Exempted {
+        /// The stage.
+        stage: StageName,
+        /// The component.
+        digest: PluginDigest,
+        /// Where in its manifests.
+        path: String,
+        /// The rule that was lifted.
+        rule: String,
+        /// For what.
+        value: String,
+        /// Why, in the words of whoever granted it.
+        reason: String,
+    },
+    /// A stage's component has no grant; it was let through expressly.
+    Ungranted {
+        /// The stage.
+        stage: StageName,
+        /// The component's file.
+        file: String,
+        /// The component.
+        digest: PluginDigest,
+    },
     /// A stage had succeeded before and is not run again.
     StageReused {
         /// The stage.

@@ -5,9 +5,10 @@ use crate::error::EngineError;
 use crate::inputs::{self, Outputs};
 use crate::request::{RunRequest, Stages};
 use ilab_cluster::QUEUE_LABEL;
-use ilab_core::contract::{BoundVolume, Context, KeyHolder, Plan, Volume};
+use ilab_core::contract::{BoundVolume, Context, Plan, Volume};
+use ilab_core::grants::Withheld;
 use ilab_core::graph::Offer;
-use ilab_core::guard::{Grant, Refused, harden};
+use ilab_core::guard::{Exempted, Grant, Refused, harden};
 use ilab_core::names::RunId;
 use ilab_core::plan::check_plan;
 use ilab_core::verdict::Predicates;
@@ -24,14 +25,33 @@ pub struct PlannedStage {
     pub context: Context,
     /// What it wants: manifests hardened and let through by the guard.
     pub plan: Plan,
+    /// The exemptions of its grant that it made use of.
+    pub exempted: Vec<Exempted>,
+    /// Whether its component has a grant; without one it was let through expressly.
+    pub granted: bool,
     /// The compiled predicates, one a target.
     pub(crate) predicates: Vec<Predicates>,
+}
+
+impl PlannedStage {
+    /// What whoever runs it should know of its grant: that it has none, and the exemptions that it makes use of.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let (stage, digest) = (self.offer.name(), self.offer.digest.short());
+        let mut remarks: Vec<String> = Vec::new();
+        if !self.granted {
+            remarks.push(format!("stage {stage} ({digest}) has no grant and may do what it asks for"));
+        }
+        remarks.extend(self.exempted.iter().map(|used| format!("stage {stage} ({digest}): {used}")));
+        remarks
+    }
 }
 
 /// Renders and guards every selected stage, in order. Outputs that are not known yet are stood in for by the samples of
 /// the descriptors, and a named Secret counts as having every key. Creates nothing and asks nobody: a dry run is this.
 ///
 /// # Errors
+/// [`EngineError::Withheld`] with everything that the stages ask for and are not granted;
 /// [`EngineError::Refused`] with everything that the guard refuses, in all stages;
 /// [`EngineError::Unready`] with all credentials that are missing; else the first stage that cannot be rendered.
 pub fn plan_all(request: &RunRequest, stages: &dyn Stages) -> Result<Vec<PlannedStage>, EngineError> {
@@ -58,6 +78,10 @@ pub(crate) fn plan_known(
     if let Some(stage) = request.selected.iter().find(|s| request.pipeline.get(s.as_str()).is_none()) {
         return Err(EngineError::UnknownStage { stage: stage.clone() });
     }
+    let withheld = withheld(request);
+    if !withheld.is_empty() {
+        return Err(EngineError::Withheld(withheld));
+    }
     let mut findings: Vec<_> = request
         .selected_offers()
         .flat_map(|offer| &offer.descriptor.credentials)
@@ -79,6 +103,25 @@ pub(crate) fn plan_known(
         }
     }
     if refused.is_empty() { Ok(planned) } else { Err(EngineError::Refused(refused)) }
+}
+
+/// Everything that selected stages cannot run without and are not granted. A component is named once, with its stages.
+fn withheld(request: &RunRequest) -> Vec<Withheld> {
+    let mut all: Vec<Withheld> = Vec::new();
+    for new in request.selected_offers().filter_map(|offer| request.grants.allow(offer).err()).flatten() {
+        if let Withheld::Ungranted { stages: more, digest: new, .. } = &new {
+            let known = all.iter_mut().find_map(|known| match known {
+                Withheld::Ungranted { stages, digest, .. } if digest == new => Some(stages),
+                _ => None,
+            });
+            if let Some(stages) = known {
+                stages.extend(more.iter().cloned());
+                continue;
+            }
+        }
+        all.push(new);
+    }
+    all
 }
 
 /// The claim that stands for a volume.
@@ -134,16 +177,21 @@ pub(crate) fn plan_stage(
         digest: offer.digest.clone(),
         source: Box::new(source),
     })?;
-    let grant = grant(offer, &context);
-    let mut refused: Vec<Refused> = Vec::new();
+    let (grant, granted) = grant(request, offer, &context)?;
+    let policy = request.grants.policy(&request.policy);
+    let (mut refused, mut exempted): (Vec<Refused>, Vec<Exempted>) = (Vec::new(), Vec::new());
     for manifest in &mut plan.manifests {
         harden(manifest);
-        refused.extend(request.policy.admit(manifest, &grant).err());
+        match policy.admit(manifest, &grant) {
+            Ok(used) => exempted.extend(used),
+            Err(error) => refused.push(error),
+        }
     }
+    refused.extend(grant.check_resources(&plan.manifests));
     if !refused.is_empty() {
         return Err(EngineError::Refused(refused));
     }
-    Ok(PlannedStage { offer: offer.clone(), context, plan, predicates })
+    Ok(PlannedStage { offer: offer.clone(), context, plan, exempted, granted, predicates })
 }
 
 /// The queue of Kueue's that a manifest wants to wait in.
@@ -151,26 +199,13 @@ pub(crate) fn queue_of(manifest: &Value) -> Option<&str> {
     manifest.pointer("/metadata/labels")?.get(QUEUE_LABEL)?.as_str()
 }
 
-pub(crate) fn grant(offer: &Offer, context: &Context) -> Grant {
-    let holders = || context.credentials.iter().flat_map(|c| &c.keys).map(|k| &k.holder);
-    Grant {
-        stage: offer.descriptor.name.clone(),
-        digest: offer.digest.clone(),
-        namespace: context.namespace.clone(),
-        prefix: context.prefix.clone(),
-        creates: offer.descriptor.creates.clone(),
-        secrets: holders()
-            .filter_map(|h| match h {
-                KeyHolder::Secret(name) => Some(name.clone()),
-                KeyHolder::ConfigMap(_) => None,
-            })
-            .collect(),
-        config_maps: holders()
-            .filter_map(|h| match h {
-                KeyHolder::ConfigMap(name) => Some(name.clone()),
-                KeyHolder::Secret(_) => None,
-            })
-            .collect(),
-        claims: context.volumes.iter().map(|v| v.claim.clone()).collect(),
-    }
+/// What the guard lets a stage use, and whether its component was granted it.
+pub(crate) fn grant(
+    request: &RunRequest,
+    offer: &Offer,
+    context: &Context,
+) -> Result<(Grant, bool), EngineError> {
+    let allowance = request.grants.allow(offer).map_err(EngineError::Withheld)?;
+    let granted = allowance.granted;
+    Ok((Grant::of(offer, context, allowance), granted))
 }

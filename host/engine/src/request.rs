@@ -2,6 +2,7 @@
 
 use crate::secret::SecretValue;
 use ilab_core::contract::{Context, Excerpt, ObjectRef, Plan};
+use ilab_core::grants::Grants;
 use ilab_core::graph::{Offer, Pipeline};
 use ilab_core::guard::Policy;
 use ilab_core::names::{RunId, StageName};
@@ -172,8 +173,10 @@ pub struct RunRequest {
     pub config_maps: BTreeMap<String, BTreeMap<String, String>>,
     /// How volumes become claims.
     pub claims: ClaimOptions,
-    /// What the guard allows.
+    /// What the guard allows any stage.
     pub policy: Policy,
+    /// What each component is granted.
+    pub grants: Grants,
     /// How it is carried out.
     pub options: RunOptions,
 }

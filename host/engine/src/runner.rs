@@ -325,6 +325,21 @@ fn tell_planned(say: &Say, keeper: &Keeper, steps: &BTreeMap<StageName, Step>, s
         say.say(Event::StageReused { stage: name.clone(), outputs });
         return;
     }
+    let digest = &stage.offer.digest;
+    if !stage.granted {
+        let file = stage.offer.file.clone();
+        say.say(Event::Ungranted { stage: name.clone(), file, digest: digest.clone() });
+    }
+    for used in &stage.exempted {
+        say.say(Event::Exempted {
+            stage: name.clone(),
+            digest: digest.clone(),
+            path: used.path.clone(),
+            rule: used.exemption.rule.to_owned(),
+            value: used.exemption.value.clone(),
+            reason: used.exemption.reason.clone(),
+        });
+    }
     say.say(Event::StagePlanned {
         stage: name.clone(),
         file: stage.offer.file.clone(),

@@ -11,7 +11,7 @@ mod stages;
 mod top;
 
 pub use credentials::CredentialArgs;
-pub use plugin::PluginVerb;
+pub use plugin::{GrantArgs, PluginVerb};
 pub use rbac::RbacArgs;
 pub use registry::{KeyArgs, LoadArgs, PullArgs, PushArgs, RegistryVerb, SaveArgs, SignArgs, VerifyArgs};
 pub use run::{DryRun, PreflightMode, RunArgs, Where, pairs};

@@ -2,7 +2,7 @@
 
 use super::registry::RegistryVerb;
 use super::top::OutputArg;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use ilab_wasm::build::Language;
 use std::path::PathBuf;
 
@@ -35,6 +35,8 @@ pub enum PluginVerb {
         #[arg(long)]
         watch: bool,
     },
+    /// Propose the smallest grant for components, as a diff of the grants file
+    Grant(GrantArgs),
     /// Show what a component offers and asks for
     Inspect {
         /// The component
@@ -123,4 +125,29 @@ pub enum PluginVerb {
 fn language() -> impl clap::builder::TypedValueParser<Value = Language> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
     PossibleValuesParser::new(Language::ALL.map(Language::word)).try_map(|word| word.parse::<Language>())
+}
+
+/// `plugin grant`.
+#[derive(Debug, Clone, Args)]
+pub struct GrantArgs {
+    /// The components: files, or folders with .wasm files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Write the grants file; without it the diff is only shown
+    #[arg(long)]
+    pub write: bool,
+    /// The grants file [default: grants.yaml beside the components]
+    #[arg(long, value_name = "FILE", env = "ILAB_GRANTS")]
+    pub grants: Option<PathBuf>,
+    /// A parameter that the stages are rendered with
+    #[arg(long, value_name = "STAGE.NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Grant images from here, a registry or registry and path, instead of those that were rendered; `*` for any
+    #[arg(long, value_name = "PREFIX")]
+    pub image: Vec<String>,
+    /// Leave the resources of pods to the ceiling
+    #[arg(long)]
+    pub no_limits: bool,
+    #[command(flatten)]
+    pub output: OutputArg,
 }

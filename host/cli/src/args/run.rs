@@ -110,6 +110,12 @@ pub struct RunArgs {
     /// Refuse images that are not pinned by digest
     #[arg(long, global = true)]
     pub require_digests: bool,
+    /// Grants by component digest, and the ceiling [default: grants.yaml in the folders of --plugins, where there is one]
+    #[arg(long, global = true, value_name = "FILE", env = "ILAB_GRANTS")]
+    pub grants: Option<PathBuf>,
+    /// Run components that no grant names; they get what they ask for, as far as the guard and the ceiling allow
+    #[arg(long, global = true)]
+    pub allow_ungranted: bool,
     /// What is done about what a look at the cluster finds before the run begins
     #[arg(long, global = true, value_enum, value_name = "MODE", default_value = "enforce")]
     pub preflight: PreflightMode,

@@ -2,6 +2,7 @@
 //! components bring options of their own, and with everything else.
 
 use crate::CliError;
+use crate::load::PinnedPipeline;
 use clap::{Args, Command, FromArgMatches};
 use ilab_registry::{Digest, Policy, Reference, RegistryOptions, SCHEME};
 use std::ffi::{OsStr, OsString};
@@ -63,6 +64,9 @@ pub struct SourceArgs {
     /// Stage components: folders with .wasm files, files, oci:// references, plugins.lock files. Several times, or with a colon (with references: a comma) between them [default: plugins]
     #[arg(long, global = true, value_name = "SOURCE", env = "ILAB_PLUGINS")]
     pub plugins: Vec<OsString>,
+    /// A pipeline file: which stages, by which components, in which order, with which parameters [default: all that are offered]
+    #[arg(long, global = true, value_name = "FILE", env = "ILAB_PIPELINE")]
+    pub pipeline: Option<PathBuf>,
     #[command(flatten)]
     pub lock: LockArgs,
     #[command(flatten)]
@@ -86,6 +90,13 @@ pub enum Source {
 }
 
 impl SourceArgs {
+    /// Where `--plugins` names nothing, what the pipeline file names.
+    pub fn or_of(&mut self, pipeline: Option<&PinnedPipeline>) {
+        if let Some(pipeline) = pipeline.filter(|_| self.plugins.is_empty()) {
+            self.plugins = pipeline.plugins().into_iter().map(PathBuf::into_os_string).collect();
+        }
+    }
+
     /// What `--plugins` names; where it names nothing, the folder `plugins`.
     ///
     /// # Errors

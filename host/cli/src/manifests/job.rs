@@ -20,9 +20,8 @@ use std::collections::BTreeMap;
 const PROGRAM: &str = "ilab-host";
 /// Where the compiled components are kept: all that the host writes.
 const CACHE: &str = "/var/cache";
-/// Where the values file lies.
+/// Where the files that it is given lie.
 const VALUES_FOLDER: &str = "/etc/ilab-host";
-const VALUES_KEY: &str = "values.yaml";
 /// How often the Job tries again, with a growing pause, when the host ended for a reason that may pass: a cluster that did
 /// not answer, a Lease that a killed host still holds.
 const TRIES: i32 = 6;
@@ -42,11 +41,22 @@ pub struct HostJob<'a> {
     pub user: Option<i64>,
     /// What follows the program's name.
     pub args: Vec<String>,
-    /// The text of a values file, which is given to the host too.
-    pub values: Option<&'a str>,
+    /// Files that are given to the host too.
+    pub files: Vec<GivenFile>,
 }
 
-/// The ConfigMap with the values file, where there is one, and the Job.
+/// A file of this machine that the host in the pod is to read.
+#[derive(Debug)]
+pub struct GivenFile {
+    /// The option that names it.
+    pub option: &'static str,
+    /// What it is called in the ConfigMap.
+    pub key: &'static str,
+    /// What it says.
+    pub text: String,
+}
+
+/// The ConfigMap with the files that it is given, where there are any, and the Job.
 ///
 /// # Errors
 /// When an object has no JSON form, which would be a bug.
@@ -66,14 +76,16 @@ pub fn host_job(job: &HostJob<'_>) -> Result<Vec<Value>, CliError> {
         mount_path: CACHE.to_owned(),
         ..VolumeMount::default()
     }];
-    if let Some(text) = job.values {
+    if !job.files.is_empty() {
         let name = format!("{}-values", job.name);
+        let data: BTreeMap<_, _> =
+            job.files.iter().map(|file| (file.key.to_owned(), file.text.clone())).collect();
         objects.push(value(&ConfigMap {
             metadata: metadata(&name, job.namespace),
-            data: Some(BTreeMap::from([(VALUES_KEY.to_owned(), text.to_owned())])),
+            data: Some(data),
             ..ConfigMap::default()
         })?);
-        args.push(format!("--values={VALUES_FOLDER}/{VALUES_KEY}"));
+        args.extend(job.files.iter().map(|file| format!("--{}={VALUES_FOLDER}/{}", file.option, file.key)));
         volumes.push(Volume {
             name: "values".to_owned(),
             config_map: Some(ConfigMapVolumeSource { name, ..ConfigMapVolumeSource::default() }),
@@ -222,7 +234,7 @@ mod tests {
             service_account: "on",
             user: None,
             args: odd.iter().map(|text| (*text).to_owned()).collect(),
-            values: Some("a: \"b\"\n"),
+            files: vec![GivenFile { option: "values", key: "values.yaml", text: "a: \"b\"\n".to_owned() }],
         };
         let objects = host_job(&job).unwrap();
         for object in &objects {

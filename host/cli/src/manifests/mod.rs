@@ -4,7 +4,7 @@ mod account;
 mod job;
 
 pub use account::{account, explain};
-pub use job::{HostJob, host_job};
+pub use job::{GivenFile, HostJob, host_job};
 
 use crate::{CliError, exit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -38,6 +38,16 @@ impl Terminal {
             Event::Preflight { finding } => {
                 self.say(&format!("warning: {} (try: {})", escape(&finding.what), escape(&finding.hint)))
             }
+            Event::Ungranted { stage, file, digest } => {
+                let (file, digest) = (escape(file), digest.short());
+                self.say(&format!(
+                    "warning: {stage}: {file} ({digest}) has no grant and may do what it asks for"
+                ));
+            }
+            Event::Exempted { stage, path, value, reason, rule, .. } => {
+                let (path, value, reason) = (escape(path), escape(value), escape(reason));
+                self.say(&format!("{stage}: {path}: {value} by an exemption: {reason} [{rule}]"));
+            }
             Event::StageReused { stage, .. } => self.say(&format!("{stage}: finished before, not run again")),
             Event::ObjectApplied { stage: Some(stage), object, created: true, .. } => {
                 self.say(&format!("{stage}: created {object}"));

@@ -52,6 +52,10 @@ pub fn request(
         }
         None => None,
     };
+    let values_file = match &loaded.file {
+        Some(file) => Some(file.values(values_file)),
+        None => values_file,
+    };
     let given = Given {
         values_file,
         env: flags.env(&loaded.pipeline),
@@ -93,6 +97,7 @@ pub fn request(
             allowed_registries: args.allow_registry.clone(),
             require_digests: args.require_digests,
         },
+        grants: crate::grants::of_run(args, loaded)?,
         options: RunOptions {
             resume: match (&args.resume, args.resume_if_started) {
                 (Some(_), _) => Resume::Always,

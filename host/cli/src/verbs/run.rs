@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 pub fn run(args: &RunArgs, loaded: Loaded, flags: &StageFlags, matches: &ArgMatches) -> Result<(), CliError> {
     let request = request(args, &loaded, flags, matches)?;
     if args.dry_run == Some(DryRun::Server) {
+        // The server is told nothing of grants; whoever runs it is.
+        tell_remarks(&plan_all(&request, &loaded).map_err(|e| engine_error(&e))?);
         let stages: Arc<dyn Stages> = Arc::new(loaded);
         let rehearsed = crate::block_on(async {
             let connection = connect::open(&args.at).await?;
@@ -31,6 +33,7 @@ pub fn run(args: &RunArgs, loaded: Loaded, flags: &StageFlags, matches: &ArgMatc
         // No client is made on this path: nothing here could write.
         let planned = plan_all(&request, &loaded).map_err(|e| engine_error(&e))?;
         loaded.remember();
+        tell_remarks(&planned);
         return print_plans(args.output.output, &planned);
     }
     // Checked again by the runner; here so that a wrong request is refused before a cluster is looked for.
@@ -116,6 +119,13 @@ fn print_plans(format: Option<OutputFormat>, planned: &[PlannedStage]) -> Result
     Ok(())
 }
 
+/// What is to be known of grants, where no events are told.
+pub fn tell_remarks(planned: &[PlannedStage]) {
+    for remark in planned.iter().flat_map(PlannedStage::remarks) {
+        eprintln!("note: {}", ilab_wasm::escape::escape(&remark));
+    }
+}
+
 /// An engine's error with its exit code. A failed stage has been told in full by its event.
 pub fn engine_error(error: &EngineError) -> CliError {
     let code = match error.exit() {
@@ -131,6 +141,13 @@ pub fn engine_error(error: &EngineError) -> CliError {
             let mut all = CliError::all(code, findings);
             for (line, finding) in all.lines.iter_mut().zip(findings) {
                 line.hint = Some(finding.hint.clone()).filter(|hint| !hint.is_empty());
+            }
+            all
+        }
+        EngineError::Withheld(withheld) => {
+            let mut all = CliError::all(code, withheld);
+            for (line, withheld) in all.lines.iter_mut().zip(withheld) {
+                line.hint = Some(withheld.hint());
             }
             all
         }

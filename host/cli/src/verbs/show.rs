@@ -3,7 +3,7 @@
 use super::request::request;
 use crate::args::{CredentialArgs, OutputFormat, ShowArgs, StageFlags};
 use crate::load::{Loaded, read_text};
-use crate::manifests::{HostJob, account, host_job, list};
+use crate::manifests::{GivenFile, HostJob, account, host_job, list};
 use crate::report::{print_data, write_documents};
 use crate::{CliError, exit};
 use clap::parser::ValueSource;
@@ -13,8 +13,10 @@ use ilab_core::parameters::Source;
 use ilab_engine::RunRequest;
 use std::collections::BTreeSet;
 
-/// Options that are for this host or for the Job, not for the host in the pod; `--values` is passed on as a file.
-const NOT_PASSED: [&str; 17] = [
+/// Options that are for this host or for the Job, not for the host in the pod; `--values`, `--grants` and `--pipeline` are passed on as files.
+const NOT_PASSED: [&str; 19] = [
+    "grants",
+    "pipeline",
     "run",
     "plugins",
     "plugins-lock",
@@ -34,8 +36,8 @@ const NOT_PASSED: [&str; 17] = [
     "local-state",
 ];
 
-/// A values file goes into a ConfigMap, which takes 1 MiB with all that belongs to it.
-const MAX_VALUES: usize = 900 * 1024;
+/// Files go into a ConfigMap, which takes 1 MiB with all that belongs to it.
+const MAX_FILES: usize = 900 * 1024;
 
 /// Prints the Job, what it runs as, and the values file. Asks no cluster.
 ///
@@ -66,13 +68,8 @@ pub fn run(
     check_label("Job", &job.name)?;
     let service_account = job.service_account.as_deref().unwrap_or(&job.name);
     check_subdomain("service account", service_account)?;
-    let values = args.run.values.as_deref().map(read_text).transpose()?;
-    if let Some(text) = values.as_ref().filter(|text| text.len() > MAX_VALUES) {
-        return Err(CliError::usage(format!(
-            "--values: {} bytes, more than the {MAX_VALUES} that fit into a ConfigMap",
-            text.len()
-        )));
-    }
+    super::run::tell_remarks(&planned);
+    let files = given_files(args)?;
     let mut objects = Vec::new();
     if job.service_account.is_none() {
         let asks = ilab_engine::asks(&request, &planned).map_err(|e| super::run::engine_error(&e))?;
@@ -85,12 +82,35 @@ pub fn run(
         service_account,
         user: job.run_as_user,
         args: arguments(args, &request, matches, command),
-        values: values.as_deref(),
+        files,
     })?);
     if args.run.output.output == Some(OutputFormat::Json) {
         return print_data(&list(&objects), args.run.output.output);
     }
     write_documents(&objects)
+}
+
+/// What the host in the pod is to read too.
+fn given_files(args: &ShowArgs) -> Result<Vec<GivenFile>, CliError> {
+    let mut files = Vec::new();
+    for (option, key, path) in [
+        ("values", "values.yaml", &args.run.values),
+        ("grants", "grants.yaml", &args.run.grants),
+        ("pipeline", "pipeline.yaml", &args.run.sources.pipeline),
+    ] {
+        if let Some(path) = path {
+            files.push(GivenFile { option, key, text: read_text(path)? });
+        }
+    }
+    let bytes: usize = files.iter().map(|file| file.text.len()).sum();
+    if bytes > MAX_FILES {
+        let options: Vec<_> = files.iter().map(|file| format!("--{}", file.option)).collect();
+        return Err(CliError::usage(format!(
+            "{}: {bytes} bytes, more than the {MAX_FILES} that fit into a ConfigMap",
+            options.join(" and ")
+        )));
+    }
+    Ok(files)
 }
 
 fn refuse_what_stays_here(args: &ShowArgs) -> Result<(), CliError> {

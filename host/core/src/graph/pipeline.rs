@@ -67,6 +67,12 @@ impl Pipeline {
     /// # Errors
     /// Those of [`new`](Self::new), but for invalid descriptors.
     pub fn of_valid(offers: Vec<Offer>) -> Result<Self, GraphError> {
+        Self::ranked(offers, &BTreeMap::new())
+    }
+
+    /// As [`of_valid`](Self::of_valid); among stages that could come next, the one of the lowest rank does, then the first
+    /// by name.
+    pub(super) fn ranked(offers: Vec<Offer>, rank: &BTreeMap<StageName, usize>) -> Result<Self, GraphError> {
         if offers.is_empty() {
             return Err(GraphError::Empty);
         }
@@ -82,7 +88,7 @@ impl Pipeline {
             by_name.insert(offer.name().clone(), offer);
         }
         let after = resolve_after(&by_name)?;
-        let order = order(&by_name, &after)?;
+        let order = order(&by_name, &after, rank)?;
         check_inputs(&by_name, &after, &order)?;
         let offers: Vec<Offer> = order.iter().filter_map(|name| by_name.remove(name)).collect();
         let pipeline = Self { offers, after };
@@ -172,11 +178,15 @@ fn resolve_after(
 fn order(
     by_name: &BTreeMap<StageName, Offer>,
     after: &BTreeMap<StageName, BTreeSet<StageName>>,
+    rank: &BTreeMap<StageName, usize>,
 ) -> Result<Vec<StageName>, GraphError> {
     let mut placed = BTreeSet::new();
     let mut order = Vec::with_capacity(by_name.len());
     while order.len() < by_name.len() {
-        let next = after.iter().find(|(name, before)| !placed.contains(*name) && before.is_subset(&placed));
+        let could =
+            after.iter().filter(|(name, before)| !placed.contains(*name) && before.is_subset(&placed));
+        // The first of several of one rank.
+        let next = could.min_by_key(|(name, _)| rank.get(*name));
         let Some((name, _)) = next else {
             return Err(GraphError::Cycle { path: cycle(by_name, after, &placed) });
         };

@@ -1,7 +1,8 @@
 //! Rules about images.
 
+use super::bounds::{ANY_IMAGE, Images};
 use super::walk::Guard;
-use crate::text::quoted;
+use crate::text::{escaped, quoted};
 use serde_json::Value;
 
 /// Checks one field at any depth: `image`, wherever it is a text.
@@ -16,14 +17,22 @@ pub(super) fn check_field<'a>(guard: &mut Guard<'a>, key: &'a str, value: &'a Va
     let Some(name) = repository(image) else {
         return guard.refuse("image", format!("{} is not the name of an image", quoted(image, 120)));
     };
-    let allowed = &guard.policy.allowed_registries;
     let matches = |allowed: &String| {
         let allowed = allowed.trim_end_matches('/').to_ascii_lowercase();
         name.strip_prefix(&allowed).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
+    let allowed = &guard.policy.allowed_registries;
     if !allowed.is_empty() && !allowed.iter().any(matches) {
         let message = format!("{} is not from {}", quoted(image, 120), allowed.join(", "));
         guard.refuse("image-registry", message);
+    }
+    let grant = guard.grant;
+    for Images { whose, allowed } in &grant.bounds.images {
+        if !allowed.iter().any(|allowed| allowed == ANY_IMAGE || matches(allowed)) {
+            let allowed = if allowed.is_empty() { "no image".to_owned() } else { allowed.join(", ") };
+            let message = format!("{}: {whose} allows {}", quoted(image, 120), escaped(&allowed, 400));
+            guard.refuse("image-registry", message);
+        }
     }
     if guard.policy.require_digests && !has_digest(image) {
         guard.refuse("image-digest", format!("{} is not named by digest (…@sha256:…)", quoted(image, 120)));
@@ -42,7 +51,15 @@ pub fn is_image(text: &str) -> bool {
 }
 
 /// Registry and path in lower case, without tag and digest; what says no registry is of docker.io, as for every runtime.
-fn repository(image: &str) -> Option<String> {
+/// None when it is no image's name.
+///
+/// ```
+/// use ilab_core::guard::repository;
+/// assert_eq!(repository("quay.io/team/Host:1").as_deref(), Some("quay.io/team/host"));
+/// assert_eq!(repository("busybox").as_deref(), Some("docker.io/library/busybox"));
+/// ```
+#[must_use]
+pub fn repository(image: &str) -> Option<String> {
     let valid = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
     if image.is_empty()
         || image.len() > 512

@@ -8,6 +8,7 @@
 //! cannot carry one past it. [`harden`] sets what an honest manifest need not say; call it before
 //! [`check`](Policy::check).
 
+mod bounds;
 mod harden;
 mod images;
 mod object;
@@ -15,9 +16,16 @@ mod path;
 mod pods;
 mod policy;
 mod references;
+mod resources;
 mod walk;
 
+pub use bounds::{
+    ANY_IMAGE, Bounds, EXEMPT_CAPABILITIES, EXEMPT_SYSCTLS, Exempted, Exemption, Images, Limits, exemptable,
+};
 pub use harden::harden;
 pub use images::is_image;
-pub use policy::{Grant, Level, Policy, Refused, Violation};
+pub use images::repository;
+pub use policy::{Grant, Judgement, Level, Policy, Refused, Violation};
+pub(crate) use resources::{PODS, shown};
+pub use resources::{Totals, totals};
 pub use walk::{MAX_DEPTH, MAX_MANIFEST_BYTES, MAX_VIOLATIONS};

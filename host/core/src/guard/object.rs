@@ -7,7 +7,7 @@ use crate::text::quoted;
 use serde_json::{Map, Value};
 
 /// Groups that rule over others' objects, over the cluster, or over who may do what. Whatever a descriptor declares.
-const REFUSED_GROUPS: [&str; 16] = [
+const REFUSED_GROUPS: [&str; 19] = [
     "rbac.authorization.k8s.io",
     "authorization.k8s.io",
     "authentication.k8s.io",
@@ -24,6 +24,10 @@ const REFUSED_GROUPS: [&str; 16] = [
     "discovery.k8s.io",
     "coordination.k8s.io",
     "events.k8s.io",
+    // They scale whatever they name, and what they scale is beyond any limit.
+    "autoscaling",
+    "autoscaling.k8s.io",
+    "keda.sh",
 ];
 /// Of the core group, all that a stage may create: the rest are Secrets, accounts, volumes, nodes, namespaces, quotas.
 const CORE_KINDS: [&str; 4] = ["ConfigMap", "Pod", "Service", "PodTemplate"];

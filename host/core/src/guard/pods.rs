@@ -41,7 +41,7 @@ const SAFE_SYSCTLS: [&str; 10] = [
     "net.ipv4.tcp_keepalive_probes",
 ];
 const PROFILES: [&str; 2] = ["RuntimeDefault", "Localhost"];
-const CONTAINER_LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+pub(super) const CONTAINER_LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
 /// Whether it looks like a pod's spec, or like part of one.
 pub(super) fn is_pod_spec(map: &Map<String, Value>) -> bool {
@@ -124,19 +124,23 @@ fn check_capabilities<'a>(guard: &mut Guard<'a>, value: &'a Value) {
         Level::Baseline => &BASELINE_CAPABILITIES,
         Level::Restricted => &["NET_BIND_SERVICE"],
     };
-    for (key, added) in
-        value.as_object().into_iter().flat_map(|map| fields(map, "add")).filter(|(_, added)| is_set(added))
-    {
+    let Some(map) = value.as_object() else { return guard.refuse("capabilities", "not a mapping") };
+    for (key, added) in fields(map, "add").filter(|(_, added)| is_set(added)) {
         guard.at(Step::Key(key), |guard| {
             let Some(added) = added.as_array() else { return guard.refuse("capabilities", "not a list") };
             for (index, capability) in added.iter().enumerate() {
-                if !capability.as_str().is_some_and(|name| allowed.contains(&name)) {
+                let known = capability.as_str().is_some_and(|name| allowed.contains(&name));
+                if !known {
                     let message = format!(
                         "{} may not be added; allowed: {}",
                         shown(capability, 40),
                         allowed.join(", ")
                     );
-                    guard.at(Step::Index(index), |guard| guard.refuse("capabilities", message));
+                    guard.at(Step::Index(index), |guard| {
+                        if !capability.as_str().is_some_and(|name| guard.lifts("capabilities", name)) {
+                            guard.refuse("capabilities", message);
+                        }
+                    });
                 }
             }
         });
@@ -174,13 +178,14 @@ fn check_sysctls<'a>(guard: &mut Guard<'a>, value: &'a Value) {
     for (index, entry) in list.iter().enumerate() {
         let names: Vec<&Value> =
             entry.as_object().into_iter().flat_map(|map| fields(map, "name")).map(|(_, name)| name).collect();
-        let safe = !names.is_empty()
-            && names.iter().all(|name| name.as_str().is_some_and(|name| SAFE_SYSCTLS.contains(&name)));
-        if !safe {
-            guard.at(Step::Index(index), |guard| {
-                guard.refuse("sysctls", "only sysctls that stay inside the pod are allowed")
-            });
-        }
+        guard.at(Step::Index(index), |guard| {
+            let mut safe = |name: &Value| {
+                name.as_str().is_some_and(|name| SAFE_SYSCTLS.contains(&name) || guard.lifts("sysctls", name))
+            };
+            if names.is_empty() || !names.iter().all(|name| safe(name)) {
+                guard.refuse("sysctls", "only sysctls that stay inside the pod are allowed");
+            }
+        });
     }
 }
 
@@ -235,7 +240,10 @@ fn check_restricted<'a>(guard: &mut Guard<'a>, spec: &'a Map<String, Value>) {
         map.get("securityContext").and_then(|context| context.get(name)).filter(|value| is_set(value))
     };
     let pod_non_root = of(spec, "runAsNonRoot") == Some(&Value::Bool(true));
-    let pod_seccomp = of(spec, "seccompProfile").is_some();
+    // One without a type says nothing, to whoever takes it.
+    let confined =
+        |map| of(map, "seccompProfile").and_then(|profile| profile.get("type")).is_some_and(is_set);
+    let pod_seccomp = confined(spec);
     for ([list, index], container) in containers(spec) {
         let drops_all = of(container, "capabilities")
             .and_then(|capabilities| capabilities.get("drop"))
@@ -254,7 +262,7 @@ fn check_restricted<'a>(guard: &mut Guard<'a>, spec: &'a Map<String, Value>) {
                 "securityContext.runAsNonRoot must be true, here or in the pod",
             ),
             (
-                pod_seccomp || of(container, "seccompProfile").is_some(),
+                pod_seccomp || confined(container),
                 "seccomp",
                 "securityContext.seccompProfile must be set, here or in the pod",
             ),

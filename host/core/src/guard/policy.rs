@@ -1,6 +1,10 @@
 //! What is allowed, and what is said when something is not.
 
-use crate::contract::{Kind, ObjectRef};
+use super::bounds::{Bounds, Exempted};
+use super::walk::describe;
+use crate::contract::{Context, KeyHolder, Kind};
+use crate::grants::Allowance;
+use crate::graph::Offer;
 use crate::names::{PluginDigest, StageName};
 use crate::text::escaped;
 use serde::{Deserialize, Serialize};
@@ -8,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// A level of the Pod Security Standards.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Forbids what gives a pod power over its node.
@@ -49,9 +53,38 @@ pub struct Grant {
     pub config_maps: BTreeSet<String>,
     /// The claims that its volumes are bound to.
     pub claims: BTreeSet<String>,
+    /// What its grant and the ceiling add.
+    pub bounds: Bounds,
 }
 
 impl Grant {
+    /// What a stage may use that is rendered for this context, with what its component was allowed.
+    #[must_use]
+    pub fn of(offer: &Offer, context: &Context, allowance: Allowance) -> Self {
+        let holders = || context.credentials.iter().flat_map(|c| &c.keys).map(|k| &k.holder);
+        let Allowance { kinds, mut config_maps, bounds, .. } = allowance;
+        config_maps.extend(holders().filter_map(|h| match h {
+            KeyHolder::ConfigMap(name) => Some(name.clone()),
+            KeyHolder::Secret(_) => None,
+        }));
+        Self {
+            stage: offer.descriptor.name.clone(),
+            digest: offer.digest.clone(),
+            namespace: context.namespace.clone(),
+            prefix: context.prefix.clone(),
+            creates: kinds,
+            secrets: holders()
+                .filter_map(|h| match h {
+                    KeyHolder::Secret(name) => Some(name.clone()),
+                    KeyHolder::ConfigMap(_) => None,
+                })
+                .collect(),
+            config_maps,
+            claims: context.volumes.iter().map(|v| v.claim.clone()).collect(),
+            bounds,
+        }
+    }
+
     /// Whether a name is under the prefix.
     pub(super) fn owns(&self, name: &str) -> bool {
         name.strip_prefix(self.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -89,20 +122,26 @@ pub struct Refused {
     pub violations: Vec<Violation>,
 }
 
+/// What the guard makes of a manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// What it may not have; empty: it may be applied.
+    pub violations: Vec<Violation>,
+    /// The exemptions that it made use of.
+    pub exempted: Vec<Exempted>,
+}
+
 impl Policy {
-    /// [`check`](Self::check) as an error that names stage, component and object.
+    /// [`judge`](Self::judge) as an error that names stage, component and object; else the exemptions that were used.
     ///
     /// # Errors
     /// [`Refused`] when there is any violation.
-    pub fn admit(&self, manifest: &Value, grant: &Grant) -> Result<(), Refused> {
-        let violations = self.check(manifest, grant);
+    pub fn admit(&self, manifest: &Value, grant: &Grant) -> Result<Vec<Exempted>, Refused> {
+        let Judgement { violations, exempted } = self.judge(manifest, grant);
         if violations.is_empty() {
-            return Ok(());
+            return Ok(exempted);
         }
-        let object = ObjectRef::of(manifest).map_or_else(
-            || "an object without apiVersion, kind or name".to_owned(),
-            |object| object.to_string(),
-        );
+        let object = describe(manifest);
         Err(Refused { stage: grant.stage.clone(), digest: grant.digest.clone(), object, violations })
     }
 }

@@ -27,6 +27,15 @@ pub(super) fn check_field<'a>(guard: &mut Guard<'a>, key: &'a str, value: &'a Va
         "volumeclaimtemplate" | "volumeclaimtemplates" if !is_blank(value) => {
             guard.refuse("claim-template", "claims are the host's: declare a volume")
         }
+        // Dynamic resource allocation: devices that somebody else has claimed, or that are looked after.
+        "resourceclaimname" | "resourceclaimtemplatename"
+            if !value.as_str().is_some_and(|name| guard.grant.owns(name)) =>
+        {
+            guard.refuse("device-claim", "devices are claimed by the stage's own claims");
+        }
+        "adminaccess" if value != &Value::Bool(false) => {
+            guard.refuse("device-claim", "a device that others use is not for a stage");
+        }
         "hostpath" => guard.refuse("host-path", "a pod may not reach the node's files"),
         "serviceaccounttoken" | "clustertrustbundle" | "podcertificate" => {
             guard.refuse("token", "a pod gets no credentials of the cluster")

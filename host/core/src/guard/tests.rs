@@ -44,6 +44,7 @@ fn grant() -> Grant {
         secrets: set(&["judge"]),
         config_maps: set(&["judge-ca"]),
         claims: set(&["r-data"]),
+        bounds: crate::guard::Bounds::default(),
     }
 }
 

@@ -1,8 +1,10 @@
 //! One walk over the manifest that every rule hangs on.
 
+use super::bounds::Exempted;
 use super::path::{Step, render};
-use super::policy::{Grant, Policy, Violation};
+use super::policy::{Grant, Judgement, Policy, Violation};
 use super::{images, object, pods, references};
+use crate::contract::ObjectRef;
 use serde_json::{Map, Value};
 
 /// The deepest manifest.
@@ -18,6 +20,7 @@ pub(super) struct Guard<'a> {
     pub(super) grant: &'a Grant,
     path: Vec<Step<'a>>,
     violations: Vec<Violation>,
+    exempted: Vec<Exempted>,
 }
 
 impl Policy {
@@ -31,6 +34,7 @@ impl Policy {
     ///     stage: StageName::new("train")?, digest: PluginDigest::of(b""), namespace: "ml".into(), prefix: "r-train".into(),
     ///     creates: vec![Kind { api_version: "v1".into(), kind: "Pod".into() }],
     ///     secrets: Default::default(), config_maps: Default::default(), claims: Default::default(),
+    ///     bounds: Default::default(),
     /// };
     /// let pod = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "r-train"}, "spec": {
     ///     "hostNetwork": true, "automountServiceAccountToken": false, "containers": [{"name": "a", "image": "b"}]}});
@@ -40,40 +44,59 @@ impl Policy {
     /// ```
     #[must_use]
     pub fn check(&self, manifest: &Value, grant: &Grant) -> Vec<Violation> {
-        let mut guard = Guard { policy: self, grant, path: Vec::new(), violations: Vec::new() };
+        self.judge(manifest, grant).violations
+    }
+
+    /// As [`check`](Self::check), with the exemptions that the manifest made use of.
+    #[must_use]
+    pub fn judge(&self, manifest: &Value, grant: &Grant) -> Judgement {
+        let mut guard =
+            Guard { policy: self, grant, path: Vec::new(), violations: Vec::new(), exempted: Vec::new() };
+        guard.whole(manifest);
+        Judgement { violations: guard.violations, exempted: guard.exempted }
+    }
+}
+
+impl<'a> Guard<'a> {
+    fn whole(&mut self, manifest: &'a Value) {
         let Some(map) = manifest.as_object() else {
-            guard.refuse("object-shape", "it is not a Kubernetes object");
-            return guard.violations;
+            return self.refuse("object-shape", "it is not a Kubernetes object");
         };
         if depth_exceeds(manifest, MAX_DEPTH) {
-            guard.refuse("too-deep", format!("it is nested more than {MAX_DEPTH} deep"));
-            return guard.violations;
+            return self.refuse("too-deep", format!("it is nested more than {MAX_DEPTH} deep"));
         }
         if json_bytes(manifest) > MAX_MANIFEST_BYTES {
-            guard.refuse("too-large", format!("it has more than {MAX_MANIFEST_BYTES} bytes"));
-            return guard.violations;
+            return self.refuse("too-large", format!("it has more than {MAX_MANIFEST_BYTES} bytes"));
         }
-        object::check(&mut guard, map);
+        object::check(self, map);
         // The text of a ConfigMap is text: `hostNetwork` may well be the name of a file in it.
         let is_config_map = map.get("kind").and_then(Value::as_str) == Some("ConfigMap")
             && map.get("apiVersion").and_then(Value::as_str) == Some("v1");
         for (key, value) in map {
             if is_config_map && matches!(key.as_str(), "data" | "binaryData") {
-                guard.at(Step::Key(key), |guard| object::check_data(guard, value));
+                self.at(Step::Key(key), |guard| object::check_data(guard, value));
                 continue;
             }
-            guard.field(key, value);
+            self.field(key, value);
         }
-        guard.violations
     }
-}
 
-impl<'a> Guard<'a> {
     /// Notes a violation where the guard is.
     pub(super) fn refuse(&mut self, rule: &'static str, message: impl Into<String>) {
         if self.violations.len() < MAX_VIOLATIONS {
             self.violations.push(Violation { path: render(&self.path), rule, message: message.into() });
         }
+    }
+
+    /// Whether the grant lifts a rule for this value; that it did is noted.
+    pub(super) fn lifts(&mut self, rule: &'static str, value: &str) -> bool {
+        let grant = self.grant;
+        let found =
+            grant.bounds.exemptions.iter().find(|lifted| lifted.rule == rule && lifted.value == value);
+        if let Some(exemption) = found.filter(|_| self.exempted.len() < MAX_VIOLATIONS) {
+            self.exempted.push(Exempted { path: render(&self.path), exemption: exemption.clone() });
+        }
+        found.is_some()
     }
 
     /// Does something one step further in.
@@ -128,6 +151,12 @@ impl<'a> Guard<'a> {
             guard.walk(value);
         });
     }
+}
+
+/// How a manifest is called in a message.
+pub(super) fn describe(manifest: &Value) -> String {
+    ObjectRef::of(manifest)
+        .map_or_else(|| "an object without apiVersion, kind or name".to_owned(), |object| object.to_string())
 }
 
 /// The length of a value's JSON text, which is not kept.

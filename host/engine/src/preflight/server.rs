@@ -67,9 +67,9 @@ pub(crate) async fn namespace(
 
 /// Whether the namespace would refuse pods that the guard lets through.
 fn restricted(namespace: &str, request: &RunRequest, planned: &[&PlannedStage]) -> Finding {
-    let policy = Policy { level: Level::Restricted, ..request.policy.clone() };
+    let policy = Policy { level: Level::Restricted, ..request.grants.policy(&request.policy) };
     let refused = planned.iter().find_map(|stage| {
-        let grant = planning::grant(&stage.offer, &stage.context);
+        let (grant, _) = planning::grant(request, &stage.offer, &stage.context).ok()?;
         stage.plan.manifests.iter().find_map(|manifest| policy.admit(manifest, &grant).err())
     });
     match refused {

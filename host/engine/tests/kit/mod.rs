@@ -7,6 +7,7 @@ pub(crate) mod fake;
 use fake::Fake;
 use ilab_cluster::Cluster;
 use ilab_core::contract::*;
+use ilab_core::grants::Grants;
 use ilab_core::graph::{Offer, Pipeline};
 use ilab_core::guard::Policy;
 use ilab_core::names::{GroupName, PluginDigest, RunId, StageName};
@@ -132,6 +133,7 @@ pub(crate) fn request(offers: Vec<Offer>) -> RunRequest {
         config_maps: BTreeMap::new(),
         claims: ClaimOptions::default(),
         policy: Policy::default(),
+        grants: Grants::everything(),
         // The preflight has tests of its own; the fake API server knows no nodes, classes or reviews.
         options: RunOptions {
             quiet: Duration::from_millis(50),

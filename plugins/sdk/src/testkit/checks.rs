@@ -5,7 +5,7 @@ use super::sample::Sample;
 use crate::Stage;
 use ilab_core::contract::{self, KeyHolder};
 use ilab_core::descriptor::validate_descriptor;
-use ilab_core::guard::{Grant, Level, Policy};
+use ilab_core::guard::{Bounds, Grant, Level, Policy};
 use ilab_core::names::PluginDigest;
 use ilab_core::parameters::{Given, resolve};
 use ilab_core::plan::check_plan;
@@ -81,6 +81,7 @@ fn grant(descriptor: &contract::Descriptor, context: &contract::Context) -> Gran
             )
             .collect(),
         claims: context.volumes.iter().map(|volume| volume.claim.clone()).collect(),
+        bounds: Bounds::default(),
     }
 }
 

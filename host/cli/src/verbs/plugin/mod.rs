@@ -4,6 +4,7 @@ mod archive;
 mod bench;
 mod build;
 mod check;
+mod grant;
 mod inspect;
 mod load;
 mod new;
@@ -27,6 +28,7 @@ pub fn run(verb: PluginVerb) -> Result<(), CliError> {
     match verb {
         PluginVerb::New { name, lang, into } => new::run(&name, lang, into),
         PluginVerb::Build { folder, file, lang, watch } => build::run(&folder, file, lang, watch),
+        PluginVerb::Grant(args) => grant::run(&args),
         PluginVerb::Inspect { file, output } => inspect::run(&file, output.output),
         PluginVerb::Render { file, stage, context, set, output } => {
             render::run(&file, stage.as_deref(), context.as_deref(), &set, output.output)
