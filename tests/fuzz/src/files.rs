@@ -1,0 +1,50 @@
+//! Files that people write: one line says what is wrong, and what is written again is read as the same.
+
+use ilab_core::grants::{document, parse_grants, splice};
+use ilab_core::graph::parse_pipeline;
+use ilab_core::parameters::parse_values;
+use ilab_core::text::is_plain_line;
+
+fn text(data: &[u8]) -> Option<&str> {
+    std::str::from_utf8(data).ok()
+}
+
+/// A grants file.
+///
+/// # Panics
+/// When an error is more than a line, or a grant that is put back means another thing, or anything else in the file does.
+pub fn grants(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let file = match parse_grants("fuzz", text) {
+        Ok(file) => file,
+        Err(error) => return assert!(is_plain_line(&error.to_string()), "{error}"),
+    };
+    for grant in &file.grants {
+        let written = document(grant, &Default::default());
+        let again = parse_grants("fuzz", &written).unwrap_or_else(|e| panic!("{e}: {written}"));
+        assert_eq!(again.grants, [grant.clone()], "{written}");
+        let spliced = splice(text, grant, &written);
+        let whole = parse_grants("fuzz", &spliced).unwrap_or_else(|e| panic!("{e}: {spliced}"));
+        assert_eq!(whole, file, "{spliced}");
+    }
+}
+
+/// A pipeline file.
+///
+/// # Panics
+/// When an error is more than a line.
+pub fn pipeline(data: &[u8]) {
+    if let Some(Err(error)) = text(data).map(parse_pipeline) {
+        assert!(is_plain_line(&error.to_string()), "{error}");
+    }
+}
+
+/// A values file.
+///
+/// # Panics
+/// When an error is more than a line.
+pub fn values(data: &[u8]) {
+    if let Some(Err(error)) = text(data).map(parse_values) {
+        assert!(is_plain_line(&error.to_string()), "{error}");
+    }
+}
