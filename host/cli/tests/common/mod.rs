@@ -22,6 +22,10 @@ pub(crate) fn host() -> Command {
 pub(crate) fn steps() -> PathBuf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/steps/steps.wasm");
     assert!(file.exists(), "the components are not built; try: make plugins");
+    assert!(
+        file.with_file_name("grants.yaml").exists(),
+        "the components are granted nothing; try: make plugins"
+    );
     file.canonicalize().unwrap()
 }
 
@@ -29,6 +33,7 @@ pub(crate) fn steps() -> PathBuf {
 pub(crate) fn plugins() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
     assert!(folder.join("fetch.wasm").exists(), "the components are not built; try: make plugins");
+    assert!(folder.join("grants.yaml").exists(), "the components are granted nothing; try: make plugins");
     folder.canonicalize().unwrap()
 }
 
