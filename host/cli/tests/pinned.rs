@@ -91,7 +91,7 @@ fn the_list_is_an_order_and_words_are_checked() {
         ("- name: sdg-data-fetch\n- name: sdg-data-fetch\n", 2, &["listed twice"]),
         ("- name: sdg-data-fech\n", 2, &["did you mean sdg-data-fetch?"]),
         ("- {name: sdg-data-fetch, form: x}\n", 2, &["stages[0]", "did you mean from?", "valid: name, from"]),
-        ("[]\n", 2, &["stages is empty"]),
+        (" []\n", 2, &["stages is empty"]),
         ("- name: train-phase-2\n", 2, &["train-phase-1", "left out"]),
     ] {
         let file = write(folder.path(), text);

@@ -166,6 +166,8 @@ fn tricks() -> Vec<(&'static str, &'static str, Value)> {
         ("added as a text", "capabilities", secure(json!({"capabilities": {"add": "SYS_ADMIN"}}))),
         ("an unmasked /proc", "proc-mount", secure(json!({"procMount": "Unmasked"}))),
         ("no seccomp", "seccomp", secure(json!({"seccompProfile": {"type": "Unconfined"}}))),
+        ("a seccomp profile that says nothing", "seccomp", secure(json!({"seccompProfile": {"type": null}}))),
+        ("an AppArmor profile without a type", "app-armor", secure(json!({"appArmorProfile": {}}))),
         (
             "no seccomp, the old way",
             "seccomp",

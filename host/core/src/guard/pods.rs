@@ -149,6 +149,10 @@ fn check_capabilities<'a>(guard: &mut Guard<'a>, value: &'a Value) {
 
 fn check_profile<'a>(guard: &mut Guard<'a>, value: &'a Value, rule: &'static str) {
     let Some(map) = value.as_object() else { return guard.refuse(rule, "not a mapping") };
+    // Without a type it is none to the API server, and anything to somebody lenient.
+    if !fields(map, "type").any(|(_, kind)| is_set(kind)) {
+        guard.refuse(rule, format!("it has no type; allowed: {}", PROFILES.join(", ")));
+    }
     for (key, kind) in fields(map, "type").filter(|(_, kind)| is_set(kind)) {
         if !kind.as_str().is_some_and(|kind| PROFILES.contains(&kind)) {
             let message = format!("{} is not allowed; allowed: {}", shown(kind, 40), PROFILES.join(", "));
