@@ -1,7 +1,8 @@
 //! What a host or a cluster would refuse of a component, and what its author may want to know.
 
 use crate::sample::sample_context;
-use ilab_core::contract::{Context, Descriptor, KeyHolder, Kind, ObjectRef, Plan};
+use ilab_core::contract::{Context, Descriptor, Kind, ObjectRef, Plan};
+use ilab_core::grants::Allowance;
 use ilab_core::graph::{GraphError, Offer};
 use ilab_core::guard::{Grant, Level, Policy, harden};
 use ilab_core::names::StageName;
@@ -171,7 +172,14 @@ impl Examination<'_> {
         if let Err(error) = check_plan(&plan, context, descriptor) {
             self.find(Severity::Error, "plan", Some(name), None, error.to_string());
         }
-        let grant = grant(descriptor, context, self.plugin.digest().clone());
+        // As if everything that it asks for was granted: what then is refused is refused everywhere.
+        let offer = Offer {
+            descriptor: descriptor.clone(),
+            file: self.plugin.file().display().to_string(),
+            digest: self.plugin.digest().clone(),
+        };
+        let asked = Allowance { kinds: descriptor.creates.clone(), ..Allowance::default() };
+        let grant = Grant::of(&offer, context, asked);
         for manifest in &plan.manifests {
             self.manifest(name, manifest, &grant);
         }
@@ -248,24 +256,6 @@ fn difference(one: &Plan, two: &Plan) -> String {
     }
     let value = |plan: &Plan| serde_json::to_value(plan).unwrap_or_default();
     at("", &value(one), &value(two)).unwrap_or_else(|| "the order of fields".to_owned())
-}
-
-fn grant(descriptor: &Descriptor, context: &Context, digest: ilab_core::names::PluginDigest) -> Grant {
-    let holders = || context.credentials.iter().flat_map(|c| &c.keys).map(|key| &key.holder);
-    Grant {
-        stage: descriptor.name.clone(),
-        digest,
-        namespace: context.namespace.clone(),
-        prefix: context.prefix.clone(),
-        creates: descriptor.creates.clone(),
-        secrets: holders()
-            .filter_map(|h| if let KeyHolder::Secret(name) = h { Some(name.clone()) } else { None })
-            .collect(),
-        config_maps: holders()
-            .filter_map(|h| if let KeyHolder::ConfigMap(name) = h { Some(name.clone()) } else { None })
-            .collect(),
-        claims: context.volumes.iter().map(|volume| volume.claim.clone()).collect(),
-    }
 }
 
 #[cfg(test)]
