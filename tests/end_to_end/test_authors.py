@@ -220,11 +220,11 @@ def test_watching_builds_again_when_a_file_changes(tmp_path: Path) -> None:
         raise AssertionError(f"it ended without {part}:\n{''.join(lines)}")
 
     with ended_within(process, BUILD_BOUND):
-        until("watching")
+        until("Ctrl-C ends it")
         main = folder / "main.go"
         text = main.read_text()
         main.write_text(text.replace("Tells which share", "Says which share"))
-        until("watching")
+        until("Ctrl-C ends it")
         assert "Says which share" in plugin("inspect", component(folder))
         main.write_text("no Go")
         until("go build failed")
