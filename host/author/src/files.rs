@@ -234,7 +234,8 @@ mod tests {
         let workspace = include_str!("../../../Cargo.toml");
         let own = include_str!("../../../plugins/sdk/Cargo.toml");
         let mut compared = 0;
-        for line in there.lines() {
+        let (_, dependencies) = there.split_once("[dependencies]").unwrap();
+        for line in dependencies.lines() {
             let Some((name, spec)) = line.split_once(" = ") else { continue };
             let Some(known) = workspace.lines().find_map(|l| l.strip_prefix(&format!("{name} = "))) else {
                 continue;
