@@ -383,7 +383,7 @@ mod tests {
         let body = br#"{"errors":[{"code":"DENIED","message":"no\u001b[31m"},{"code":"X"}]}"#;
         assert_eq!(reasons(body), (vec!["DENIED".into(), "X".into()], r"DENIED: no\u{1b}[31m; X".into()));
         assert_eq!(reasons(b"<html>\nno").1, r"<html>\nno");
-        assert_eq!(reasons(br#"{"errors":[1, null]}"#).1, "; ");
+        assert_eq!(reasons(br#"{"errors":[1, null]}"#).1, ";");
         assert_eq!(reasons(b""), (Vec::new(), String::new()));
     }
 }
