@@ -44,7 +44,8 @@ def test_from_an_empty_folder_to_a_stage_that_runs(demo: Path, tmp_path: Path, l
     with phase(f"the tutorial in {language}"):
         for command in words:
             # Of each language one, in one run.
-            line = [{"python": language, "my-eval": name, "miniature": RUN}.get(word, word) for word in command]
+            ours = {"python": language, "my-eval": name, "my-eval.wasm": f"{name}.wasm", "miniature": RUN}
+            line = [ours.get(word, word) for word in command]
             if "run" in line:
                 line += ["--record", str(tmp_path / "recorded")]
             if line[0] == "cd":
