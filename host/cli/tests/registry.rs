@@ -36,6 +36,8 @@ impl Place {
     fn command(&self) -> Command {
         let mut command = host();
         command.current_dir(self.folder.path()).env("XDG_CACHE_HOME", self.path("cache"));
+        // What comes from a registry has the bytes, and so the grants, of what went there.
+        command.env("ILAB_GRANTS", plugins().join("grants.yaml"));
         command
     }
 
