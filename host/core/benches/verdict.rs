@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ilab_core::contract::{Kind, ObjectRef, Target};
-use ilab_core::guard::{Grant, Policy};
+use ilab_core::guard::{Bounds, Grant, Policy};
 use ilab_core::names::{PluginDigest, StageName};
 use ilab_core::schema::Schema;
 use ilab_core::verdict::Predicates;
@@ -70,6 +70,7 @@ fn others(criterion: &mut Criterion) {
         secrets: BTreeSet::new(),
         config_maps: BTreeSet::new(),
         claims: BTreeSet::new(),
+        bounds: Bounds::default(),
     };
     criterion.bench_function("guard a PyTorchJob", |bencher| {
         bencher.iter(|| Policy::default().check(black_box(&job), &grant))

@@ -22,7 +22,7 @@ pub fn grants(data: &[u8]) {
     for grant in &file.grants {
         let written = document(grant, &Default::default());
         let again = parse_grants("fuzz", &written).unwrap_or_else(|e| panic!("{e}: {written}"));
-        assert_eq!(again.grants, [grant.clone()], "{written}");
+        assert_eq!(again.grants, std::slice::from_ref(grant), "{written}");
         let spliced = splice(text, grant, &written);
         let whole = parse_grants("fuzz", &spliced).unwrap_or_else(|e| panic!("{e}: {spliced}"));
         assert_eq!(whole, file, "{spliced}");

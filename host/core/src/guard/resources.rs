@@ -300,12 +300,12 @@ fn is_extended(name: &str) -> bool {
 
 /// Thousandths as Kubernetes writes them.
 pub(crate) fn shown(milli: u128) -> String {
-    if milli % 1000 != 0 {
+    if !milli.is_multiple_of(1000) {
         return format!("{milli}m");
     }
     let whole = milli / 1000;
     let units = [("Ti", 1u128 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20)];
-    match units.iter().find(|(_, size)| whole > 0 && whole % size == 0) {
+    match units.iter().find(|(_, size)| whole > 0 && whole.is_multiple_of(*size)) {
         Some((unit, size)) => format!("{}{unit}", whole / size),
         None => whole.to_string(),
     }
