@@ -3,6 +3,7 @@
 mod registry;
 mod rootfs;
 mod s3;
+mod server;
 
 pub use registry::{OciRegistry, RegistryNeeds};
 pub use rootfs::rootfs;

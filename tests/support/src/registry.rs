@@ -1,11 +1,9 @@
 //! The OCI registry `distribution` over a folder of plain files.
 
+use crate::server::{Server, built_by};
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 /// What a registry asks of those who come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,11 +16,7 @@ pub struct RegistryNeeds {
 
 /// A running registry; dropping it ends it.
 #[derive(Debug)]
-pub struct OciRegistry {
-    child: Child,
-    folder: tempfile::TempDir,
-    port: u16,
-}
+pub struct OciRegistry(Server);
 
 impl OciRegistry {
     /// Who may come in where a password is wanted.
@@ -40,7 +34,7 @@ impl OciRegistry {
     pub fn start(needs: RegistryNeeds) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let at = folder.path();
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let port = Server::free_port();
         let mut config = format!(
             "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n",
             at.join("store").display()
@@ -60,56 +54,34 @@ impl OciRegistry {
                 &format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", at.join("htpasswd").display());
         }
         fs::write(at.join("config.yml"), config).expect("a configuration");
-        let log = fs::File::create(at.join("log")).expect("a log file");
-        let child = Command::new(binary())
-            .arg("serve")
-            .arg(at.join("config.yml"))
-            .env("OTEL_TRACES_EXPORTER", "none")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a log file"))
-            .stderr(log)
-            .spawn()
-            .expect("the registry starts");
-        let registry = Self { child, folder, port };
-        let begun = Instant::now();
-        while !answers(port) {
-            assert!(begun.elapsed() < Duration::from_secs(20), "it does not answer: {}", registry.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        registry
+        let mut command = Command::new(built_by("oci-registry"));
+        command.arg("serve").arg(at.join("config.yml")).env("OTEL_TRACES_EXPORTER", "none");
+        Self(Server::start("the registry", &mut command, folder, port))
     }
 
     /// Its host and port, as a reference names it.
     #[must_use]
     pub fn host(&self) -> String {
-        format!("localhost:{}", self.port)
+        format!("localhost:{}", self.0.port())
     }
 
     /// The certificate of its authority.
     #[must_use]
     pub fn ca_file(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
+        self.0.folder().join("ca.pem")
     }
 
     /// The file of a blob.
     #[must_use]
     pub fn blob(&self, hex: &str) -> PathBuf {
-        let blobs = self.folder.path().join("store/docker/registry/v2/blobs/sha256");
+        let blobs = self.0.folder().join("store/docker/registry/v2/blobs/sha256");
         blobs.join(&hex[..2]).join(hex).join("data")
     }
 
     /// What it has printed.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for OciRegistry {
-    fn drop(&mut self) {
-        // Either it runs and is ended here, or it is gone already: both are an end.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.0.log()
     }
 }
 
@@ -128,25 +100,4 @@ fn certificates(at: &Path) {
     let server = params.signed_by(&key, &issuer).expect("a certificate");
     fs::write(at.join("server.pem"), server.pem()).expect("a file");
     fs::write(at.join("server.key"), key.serialize_pem()).expect("a file");
-}
-
-/// Whether somebody answers: with TLS, to a request that is none, in plain text too.
-fn answers(port: u16) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-        let mut begin = [0; 5];
-        stream.read_exact(&mut begin)?;
-        Ok(&begin == b"HTTP/")
-    };
-    ask().unwrap_or(false)
-}
-
-fn binary() -> PathBuf {
-    let script = crate::checkout().join("tests/tools/oci-registry");
-    let output = Command::new(&script).stderr(Stdio::inherit()).output().expect("the script runs");
-    assert!(output.status.success(), "{} failed", script.display());
-    let path = String::from_utf8(output.stdout).expect("a path");
-    Path::new(path.trim()).to_owned()
 }
