@@ -59,6 +59,13 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
+/// What a YAML parser says is wrong, on one line: its first, without the word `error` that stands before the whole anyway.
+pub(crate) fn yaml_problem(error: &impl std::fmt::Display) -> String {
+    let message = error.to_string();
+    let first = message.lines().next().unwrap_or("not YAML");
+    escaped(first.trim_start_matches("error: ").trim_end_matches([' ', ':']), 300)
+}
+
 /// A JSON value on one line, escaped and bounded.
 #[must_use]
 pub fn shown(value: &serde_json::Value, max: usize) -> String {

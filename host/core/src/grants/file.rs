@@ -5,7 +5,7 @@ use crate::guard::{ANY_IMAGE, Level, exemptable, repository};
 use crate::names::{PluginDigest, check_subdomain};
 use crate::nearest::{hint, nearest};
 use crate::quantity::milli;
-use crate::text::{escaped, quoted};
+use crate::text::{escaped, quoted, yaml_problem};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -252,19 +252,7 @@ pub(super) fn read(text: &str) -> Result<Option<Value>, String> {
     if bare {
         return Ok(None);
     }
-    let parsed: Result<Value, _> = serde_saphyr::from_str(text);
-    let value = parsed.map_err(|error| {
-        let message = error.to_string();
-        escaped(
-            message
-                .lines()
-                .next()
-                .unwrap_or("not YAML")
-                .trim_start_matches("error: ")
-                .trim_end_matches([' ', ':']),
-            300,
-        )
-    })?;
+    let value: Value = serde_saphyr::from_str(text).map_err(|error| yaml_problem(&error))?;
     Ok(Some(value).filter(|value| !value.is_null()))
 }
 

@@ -5,7 +5,7 @@ use super::pipeline::{Offer, Pipeline};
 use crate::names::{PluginDigest, StageName};
 use crate::nearest::{hint, nearest};
 use crate::parameters::API_VERSION;
-use crate::text::{escaped, quoted};
+use crate::text::{escaped, quoted, yaml_problem};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -143,18 +143,7 @@ pub fn parse_pipeline(text: &str) -> Result<PipelineFile, PipelineFileError> {
     if text.len() > MAX_PIPELINE_BYTES {
         return Err(refuse(format!("it has {} bytes, more than {MAX_PIPELINE_BYTES}", text.len())));
     }
-    let mut value: Value = serde_saphyr::from_str(text).map_err(|error| {
-        let message = error.to_string();
-        refuse(escaped(
-            message
-                .lines()
-                .next()
-                .unwrap_or("not YAML")
-                .trim_start_matches("error: ")
-                .trim_end_matches([' ', ':']),
-            300,
-        ))
-    })?;
+    let mut value: Value = serde_saphyr::from_str(text).map_err(|error| refuse(yaml_problem(&error)))?;
     let Some(map) = value.as_object_mut() else {
         return Err(refuse(format!("it must be a mapping with the keys {}", KEYS.join(", "))));
     };
