@@ -28,7 +28,7 @@ demo: plugins ## Run the whole workflow on this machine, with the miniature
 	examples/miniature/demo
 
 .PHONY: test
-test: setup ## Run every test but e2e
+test: setup ## Run every test; NODE=1 adds the workflow on a real node, FRESH=1 runs again what passed with the same files
 	tests/run
 
 .PHONY: e2e
