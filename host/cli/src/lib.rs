@@ -16,7 +16,7 @@ mod report;
 mod sources;
 mod verbs;
 
-use args::{Cli, StageFlags, Verb, command, early, verb_of};
+use args::{Cli, StageFlags, Verb, command, early, parse, verb_of};
 use clap::{ArgMatches, FromArgMatches};
 use error::CliError;
 use std::ffi::OsString;
@@ -61,7 +61,7 @@ fn prepare(args: &[OsString]) -> Result<Prepared, CliError> {
 
 fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
     let Prepared { verb, loaded, flags } = prepare(&args)?;
-    let matches = match command(&flags, verb.as_deref()).try_get_matches_from(&args) {
+    let matches = match parse(&flags, verb.as_deref(), &args) {
         Ok(matches) => matches,
         Err(error) => {
             // Help is help, also without stages. A flag that is unknown because its stage could not be loaded is not

@@ -17,5 +17,5 @@ pub use registry::{KeyArgs, LoadArgs, PullArgs, PushArgs, RegistryVerb, SaveArgs
 pub use run::{DryRun, PreflightMode, RunArgs, Where, pairs};
 pub use show::ShowArgs;
 pub use sources::{LockArgs, Source, SourceArgs, early};
-pub use stages::{StageFlags, command, verb_of};
+pub use stages::{StageFlags, command, parse, verb_of};
 pub use top::{Cli, DataVerb, ImageVerb, LocalState, LocalVerb, OutputFormat, RunsVerb, StoreArgs, Verb};

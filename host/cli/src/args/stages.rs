@@ -66,7 +66,8 @@ impl StageFlags {
         Selection { group: matches.subcommand_name().map(str::to_owned), by }
     }
 
-    fn add_to(&self, mut run: Command) -> Command {
+    /// Adds the flags to a verb, and of the groups those that are named.
+    fn add_to(&self, mut run: Command, named: impl Fn(&str) -> bool) -> Command {
         let taken: Vec<String> =
             run.get_arguments().filter_map(|a| a.get_long().map(str::to_owned)).collect();
         for flag in self.flags.iter().filter(|f| !taken.contains(&f.flag)) {
@@ -83,10 +84,13 @@ impl StageFlags {
                     .help_heading("Selection"),
             );
         }
-        for (group, summary) in &self.groups {
+        for (group, summary) in self.groups.iter().filter(|(group, _)| named(group)) {
             run = run.subcommand(Command::new(group.clone()).about(summary.clone()));
         }
-        run.subcommand(Command::new("sdg").hide(true).about("Not part of this workflow"))
+        if named(NO_GROUP) {
+            run = run.subcommand(Command::new(NO_GROUP).hide(true).about("Not part of this workflow"));
+        }
+        run
     }
 }
 
@@ -131,18 +135,40 @@ fn flag_arg(flag: &FlagInfo) -> Arg {
     }
 }
 
+/// A group of the reference's that this workflow has not.
+const NO_GROUP: &str = "sdg";
+
 /// Verbs that take what `run` takes.
 const LIKE_RUN: [&str; 3] = ["run", "show", "doctor"];
 
 /// The whole command line, with what the stages bring to the verb that is asked for. Without one, all that are like `run`
 /// get it: to each of them it adds as many options as all stages have.
 pub fn command(stages: &StageFlags, verb: Option<&str>) -> Command {
+    with_groups(stages, verb, |_| true)
+}
+
+fn with_groups(stages: &StageFlags, verb: Option<&str>, named: impl Fn(&str) -> bool) -> Command {
     let asked = LIKE_RUN.into_iter().filter(|like| verb.is_none_or(|verb| verb == *like));
     asked.fold(Cli::command(), |cli, verb| {
         cli.mut_subcommand(verb, |verb| {
-            stages.add_to(verb.subcommand_help_heading("Groups").subcommand_value_name("GROUP"))
+            stages.add_to(verb.subcommand_help_heading("Groups").subcommand_value_name("GROUP"), &named)
         })
     })
+}
+
+/// Parses the line.
+///
+/// Every group takes every flag, so clap gives each of them a copy of all; six groups of hundred flags are a tenth of a dry run. A
+/// line that is in order needs only the groups whose names are on it, and what is wrong with another, or help, is said by the whole.
+pub fn parse(stages: &StageFlags, verb: Option<&str>, args: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let on_it = |word: &str| args.iter().any(|arg| arg == word);
+    if verb.is_some()
+        && !["-h", "--help", "help"].into_iter().any(on_it)
+        && let Ok(matches) = with_groups(stages, verb, on_it).try_get_matches_from(args)
+    {
+        return Ok(matches);
+    }
+    command(stages, verb).try_get_matches_from(args)
 }
 
 /// The verb of a command line that cannot be parsed yet, where it is one that needs stages.
