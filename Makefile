@@ -24,7 +24,10 @@ plugins: host ## Build the stage components into plugins/
 	@tests/tools/components "$(abspath $(HOST))"
 
 .PHONY: demo
-demo: plugins ## Run the whole workflow on this machine, with the miniature
+demo: setup ## Run the whole workflow on this machine, with the miniature
+	@trap 'kill $$(jobs -p) 2>/dev/null || true' EXIT; \
+	examples/miniature/prepare & \
+	$(MAKE) --no-print-directory plugins; wait
 	examples/miniature/demo
 
 .PHONY: test
