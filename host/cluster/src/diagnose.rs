@@ -1,5 +1,6 @@
 //! What is wrong with a pod that does not get on, in words that help. Pure: objects in, trouble out.
 
+use ilab_core::text::bounded;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -65,12 +66,7 @@ pub struct Trouble {
 const MAX_MESSAGE: usize = 600;
 
 fn trouble(kind: TroubleKind, container: Option<&str>, message: String, hint: &str) -> Trouble {
-    let mut message = message.trim().trim_end_matches('.').to_owned();
-    if message.len() > MAX_MESSAGE {
-        let end = (0..=MAX_MESSAGE).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
-        message.truncate(end);
-        message.push('…');
-    }
+    let message = bounded(message.trim().trim_end_matches('.'), MAX_MESSAGE);
     Trouble { kind, container: container.map(ToOwned::to_owned), message, hint: hint.to_owned() }
 }
 

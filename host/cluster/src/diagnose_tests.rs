@@ -128,5 +128,5 @@ fn quota_and_volumes_are_found_in_events() {
 #[test]
 fn messages_are_bounded_at_character_borders() {
     let found = pod(&waiting_pod("ErrImagePull", &"ä".repeat(10_000))).unwrap();
-    assert!(found.message.len() <= MAX_MESSAGE + 4);
+    assert!(found.message.chars().count() <= MAX_MESSAGE + 1);
 }

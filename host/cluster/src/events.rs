@@ -5,8 +5,12 @@ use crate::transport::Cluster;
 use crate::watch::{Change, Selection};
 use futures::{Stream, StreamExt};
 use ilab_core::names::ObjectUid;
+use ilab_core::text::bounded;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// Kubernetes itself keeps no more of a message.
+const MAX_MESSAGE: usize = 1024;
 
 /// One Event about an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,16 +43,10 @@ impl ObjectEvent {
                 .unwrap_or_default();
         let count =
             event.pointer("/series/count").or_else(|| event.pointer("/count")).and_then(Value::as_u64);
-        let mut message = text("/message");
-        if message.len() > 1024 {
-            let end = (0..=1024).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
-            message.truncate(end);
-            message.push('…');
-        }
         Self {
             warning: text("/type") == "Warning",
             reason: text("/reason"),
-            message,
+            message: bounded(&text("/message"), MAX_MESSAGE),
             count: count.unwrap_or(1).max(1),
             last,
             object: format!("{}/{}", text("/involvedObject/kind"), text("/involvedObject/name")),

@@ -41,6 +41,8 @@ pub(crate) fn plural_of(kind: &Kind) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Kinds {
     known: Mutex<HashMap<(String, String), String>>,
+    /// Groups to the apiVersion that the cluster prefers.
+    preferred: Mutex<HashMap<String, String>>,
     /// Whether it was found that logs are kept without times.
     untimed_logs: AtomicBool,
 }
@@ -52,6 +54,15 @@ impl Kinds {
 
     pub(crate) fn no_timed_logs(&self) {
         self.untimed_logs.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn preferred(&self, group: &str) -> Option<String> {
+        self.preferred.lock().unwrap_or_else(PoisonError::into_inner).get(group).cloned()
+    }
+
+    pub(crate) fn prefer(&self, group: &str, api_version: &str) {
+        let mut preferred = self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
+        preferred.insert(group.to_owned(), api_version.to_owned());
     }
 
     fn get(&self, api_version: &str, kind: &str) -> Option<String> {

@@ -10,8 +10,10 @@ use ilab_core::names::RunId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::sync::{Mutex, watch};
+use std::time::Duration;
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 /// The Lease of a run, held. Dropping it stops renewing, without giving it back: [`RunLease::release`] does that.
 #[derive(Debug)]
@@ -21,8 +23,17 @@ pub struct RunLease {
     object: ObjectRef,
     identity: String,
     current: Arc<Mutex<Value>>,
-    lost: watch::Receiver<Option<String>>,
+    lost: Option<oneshot::Receiver<Lost>>,
     renewer: AbortHandle,
+}
+
+/// How a Lease was lost.
+#[derive(Debug)]
+pub enum Lost {
+    /// Somebody else has it, or it was deleted: who, for people.
+    To(String),
+    /// The API server does not let this host renew it any more.
+    Refused(ClusterError),
 }
 
 impl Drop for RunLease {
@@ -134,7 +145,7 @@ impl Cluster {
                 Some(lease) => return Err(held(lease)),
             };
             match self.json(&call).await {
-                Ok((_, lease)) => return Ok(self.keep(run, object, identity.to_owned(), path, lease)),
+                Ok((_, lease)) => return Ok(self.keep(run, object, identity.to_owned(), path, lease, LEASE)),
                 Err(error) if error.is_conflict() || error.is_not_found() => {
                     found = self.find(&Call::get(what.clone(), path.clone())).await?;
                 }
@@ -144,17 +155,27 @@ impl Cluster {
         Err(held(&found.unwrap_or_default()))
     }
 
-    fn keep(&self, run: &RunId, object: ObjectRef, identity: String, path: String, lease: Value) -> RunLease {
+    /// Renews it three times a term.
+    fn keep(
+        &self,
+        run: &RunId,
+        object: ObjectRef,
+        identity: String,
+        path: String,
+        lease: Value,
+        term: Duration,
+    ) -> RunLease {
         let current = Arc::new(Mutex::new(lease));
-        let (say, lost) = watch::channel(None);
+        let (say, lost) = oneshot::channel();
         let (cluster, held, who) = (self.clone(), Arc::clone(&current), identity.clone());
         let what = format!("renew {object}");
         let renewer = tokio::spawn(async move {
             let mut backoff = Backoff::default();
-            let mut pause = LEASE / 3;
+            let mut pause = term / 3;
+            let mut renewed = Instant::now();
             loop {
                 tokio::time::sleep(pause).await;
-                pause = LEASE / 3;
+                pause = term / 3;
                 let mut current = held.lock().await;
                 let call = Call::new(what.clone(), Method::PUT, path.clone()).json(&filled(
                     current.clone(),
@@ -164,20 +185,31 @@ impl Cluster {
                 match renew(&cluster, &call, &who).await {
                     Ok(Renewed::Kept(lease)) => {
                         *current = lease;
+                        renewed = Instant::now();
                         backoff.reset();
                     }
                     Ok(Renewed::Lost(holder)) => {
-                        let _ = say.send(Some(holder));
+                        let _ = say.send(Lost::To(holder));
+                        return;
+                    }
+                    // New credentials have been tried by now. A server that has just started may still know nobody, and a
+                    // run of days is worth waiting for that, for as long as the Lease is good.
+                    Err(error)
+                        if error.class() == Class::Permanent
+                            && (error.code() != Some(401) || renewed.elapsed() >= term) =>
+                    {
+                        let _ = say.send(Lost::Refused(error));
                         return;
                     }
                     Err(error) => {
-                        pause = backoff.wait(error.retry_after()).min(LEASE / 3);
+                        pause = backoff.wait(error.retry_after()).min(term / 3);
                         cluster.tell(&call.what, &error, pause);
                     }
                 }
             }
         })
         .abort_handle();
+        let lost = Some(lost);
         RunLease { cluster: self.clone(), run: run.clone(), object, identity, current, lost, renewer }
     }
 }
@@ -199,9 +231,6 @@ async fn renew(cluster: &Cluster, call: &Call, who: &str) -> Result<Renewed, Clu
                 None => Renewed::Lost("nobody, its Lease was deleted".to_owned()),
             });
         }
-        Err(error) if error.class() == Class::Permanent && error.code() != Some(401) => {
-            return Ok(Renewed::Lost(format!("nobody: {error}")));
-        }
         Err(error) => return Err(error),
     };
     let bytes = crate::transport::read(&call.what, answer, 1 << 20).await?;
@@ -217,18 +246,16 @@ impl RunLease {
         &self.run
     }
 
-    /// Ends when the Lease is lost, with who has it now. Pending for as long as it is held.
-    pub async fn lost(&mut self) -> String {
-        loop {
-            // The borrow must end before the wait, or the caller's future cannot move between threads.
-            let now = self.lost.borrow_and_update().clone();
-            if let Some(holder) = now {
-                return holder;
-            }
-            if self.lost.changed().await.is_err() {
-                std::future::pending::<()>().await;
+    /// Ends when the Lease is lost, and says once how. Pending for as long as it is held.
+    pub async fn lost(&mut self) -> Lost {
+        if let Some(lost) = &mut self.lost {
+            let how = lost.await;
+            self.lost = None;
+            if let Ok(how) = how {
+                return how;
             }
         }
+        std::future::pending().await
     }
 
     /// Gives it back, so that the next host need not wait.
@@ -255,8 +282,37 @@ impl RunLease {
 }
 
 #[cfg(test)]
+#[path = "../tests/fake/mod.rs"]
+mod fake;
+
+#[cfg(test)]
 mod tests {
+    use super::fake::{Fake, Fault, status};
     use super::*;
+
+    /// A host that may not renew its Lease ends with the API server's own words; a 401 is waited out for as long as the Lease is
+    /// good, because a server that has just started may know nobody yet.
+    #[tokio::test]
+    async fn a_lease_that_may_not_be_renewed_is_lost_with_the_reason() {
+        let term = Duration::from_millis(600);
+        for code in [403, 401] {
+            let fake = Fake::new();
+            let cluster = Cluster::new(fake.client(), "ns");
+            let run = RunId::new("one").unwrap();
+            let (object, who) = (lease_ref(&run), "me".to_owned());
+            let path = cluster.path(&object).await.unwrap();
+            let lease =
+                fake.put(&path, filled(json!({"metadata": {"name": object.name}}), &who, Timestamp::now()));
+            let refused = Fault::Answer(code, vec![], status(code, "No", "who are you?"));
+            fake.fail("PUT", "leases", usize::MAX, refused);
+            let begun = Instant::now();
+            let mut lease = cluster.keep(&run, object, who, path, lease, term);
+            let lost = lease.lost().await;
+            assert!(matches!(&lost, Lost::Refused(error) if error.code() == Some(code)), "{lost:?}");
+            assert_eq!(fake.count("PUT") > 1, code == 401, "{code}: {:?}", fake.requests());
+            assert_eq!(begun.elapsed() >= term, code == 401, "{code}");
+        }
+    }
 
     #[test]
     fn a_lease_is_free_when_given_back_overdue_or_its_holder_is_dead() {

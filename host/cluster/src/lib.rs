@@ -33,7 +33,7 @@ pub use delete::{Deleted, Propagation};
 pub use error::{Cause, Class, ClusterError, ExitClass};
 pub use events::ObjectEvent;
 pub use holder::{Holder, Liveness};
-pub use lease::RunLease;
+pub use lease::{Lost, RunLease};
 pub use logs::{LogLine, LogRequest, MAX_LINE};
 pub use needs::{Asks, Names, Need, Purpose, needs};
 pub use pods::{ContainerState, ContainerView, PodChange, PodView, selector_of};

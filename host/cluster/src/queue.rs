@@ -6,6 +6,7 @@ use crate::watch::{Change, Selection};
 use futures::{Stream, StreamExt};
 use ilab_core::contract::ObjectRef;
 use ilab_core::names::ObjectUid;
+use ilab_core::text::bounded;
 use serde_json::Value;
 
 /// The label by which Kueue takes an object into a queue.
@@ -60,7 +61,7 @@ impl Queueing {
         };
         let message = match message.trim() {
             "" if !admitted => "Kueue has not looked at it yet".to_owned(),
-            text => text.chars().take(MAX_MESSAGE).collect(),
+            text => bounded(text, MAX_MESSAGE),
         };
         let queue = workload.pointer("/spec/queueName").and_then(Value::as_str).unwrap_or_default();
         Self { queue: queue.to_owned(), admitted, message }
@@ -84,10 +85,18 @@ fn checks(workload: &Value) -> String {
 }
 
 impl Cluster {
-    /// Kueue's apiVersion in this cluster, the one that it prefers; none when there is no Kueue.
+    /// Kueue's apiVersion in this cluster, the one that it prefers; none when there is no Kueue. It is looked up once and
+    /// remembered, as kinds are; that there is none is not, for it may be installed while a run goes on.
     async fn kueue(&self) -> Result<Option<String>, ClusterError> {
+        if let Some(known) = self.kinds.preferred(GROUP) {
+            return Ok(Some(known));
+        }
         let versions = self.versions_of(GROUP).await?;
-        Ok(versions.and_then(|v| v.into_iter().next()).map(|version| format!("{GROUP}/{version}")))
+        let found = versions.and_then(|v| v.into_iter().next()).map(|version| format!("{GROUP}/{version}"));
+        if let Some(api_version) = &found {
+            self.kinds.prefer(GROUP, api_version);
+        }
+        Ok(found)
     }
 
     /// A LocalQueue of the namespace; none when there is none.

@@ -6,6 +6,7 @@ use crate::error::{BoxError, Cause, Class, ClusterError};
 use crate::kinds::Kinds;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
+use ilab_core::text::bounded;
 use kube::client::Body;
 use serde_json::Value;
 use std::sync::Arc;
@@ -292,8 +293,7 @@ pub(crate) fn status_error(
     };
     let message = text("/message").unwrap_or_else(|| {
         let line = body.lines().next().unwrap_or("").trim();
-        let line: String = line.chars().take(300).collect();
-        if line.is_empty() || line.starts_with('<') { phrase.to_lowercase() } else { line }
+        if line.is_empty() || line.starts_with('<') { phrase.to_lowercase() } else { bounded(line, 300) }
     });
     let causes = status
         .and_then(|s| s.pointer("/details/causes"))

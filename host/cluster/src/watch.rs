@@ -119,7 +119,6 @@ impl Cluster {
         async_stream::stream! {
             let mut backoff = Backoff::default();
             let mut version = from;
-            let mut denied = false;
             'watch: loop {
                 let error = 'attempt: {
                     let path = match cluster.collection(&api_version, &kind).await {
@@ -149,7 +148,6 @@ impl Cluster {
                         Ok(answer) => Lines::new(answer.into_body(), MAX_EVENT, Overlong::Refuse),
                         Err(error) => break 'attempt error,
                     };
-                    denied = false;
                     loop {
                         let line = match timeout(SILENCE, lines.next()).await {
                             Ok(Ok(Some(line))) => line.bytes,
@@ -183,13 +181,6 @@ impl Cluster {
                     Some(410) => {
                         let wait = backoff.wait(error.retry_after());
                         version = None;
-                        cluster.tell(&what, &error, wait);
-                        tokio::time::sleep(wait).await;
-                    }
-                    // A token may just have been rotated: it is read again, once.
-                    Some(401) if !denied => {
-                        denied = true;
-                        let wait = backoff.wait(error.retry_after());
                         cluster.tell(&what, &error, wait);
                         tokio::time::sleep(wait).await;
                     }

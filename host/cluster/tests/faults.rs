@@ -45,8 +45,8 @@ async fn b8_a_permanent_error_ends_a_watch_at_once_and_a_call_too() {
         let error = next(&mut watch).await.unwrap_err();
         assert_eq!(error.code(), Some(code));
         assert!(watch.next().await.is_none());
-        // A token may have been rotated: it is read again, once.
-        assert_eq!(told.lock().unwrap().len(), usize::from(code == 401));
+        // Nor is it asked a second time: whether there are other credentials is known to who sends the requests.
+        assert_eq!((told.lock().unwrap().len(), fake.requests().len()), (0, 1), "{code}");
         assert_eq!(cluster.get(&job()).await.unwrap_err().code(), Some(code));
     }
 }
@@ -265,4 +265,24 @@ async fn one_host_a_run_and_the_other_is_told_who() {
     assert!(error.to_string().contains("is being driven by first"), "{error}");
     lease.release().await.unwrap();
     cluster.hold_as(&run, None, "second").await.unwrap().release().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_version_of_kueue_is_asked_for_once_and_its_absence_each_time() {
+    let fake = Fake::new();
+    let (cluster, _) = cluster(&fake);
+    let group = "/apis/kueue.x-k8s.io";
+    for _ in 0..2 {
+        assert!(cluster.local_queue("team").await.is_err());
+    }
+    let before = fake.requests().iter().filter(|line| line.ends_with(group)).count();
+    assert_eq!(before, 2, "it may be installed meanwhile");
+    let versions = json!({"kind": "APIGroup", "versions": [{"version": "v1beta2"}, {"version": "v1beta1"}]});
+    let kinds = json!({"kind": "APIResourceList", "resources": [{"name": "localqueues", "kind": "LocalQueue", "namespaced": true}]});
+    fake.fail("GET", &format!("{group}/v1beta2"), 1, Fault::Answer(200, vec![], kinds.to_string()));
+    fake.fail("GET", group, 1, Fault::Answer(200, vec![], versions.to_string()));
+    for _ in 0..3 {
+        assert_eq!(cluster.local_queue("team").await.unwrap(), None);
+    }
+    assert_eq!(fake.requests().iter().filter(|line| line.ends_with(group)).count(), before + 1);
 }

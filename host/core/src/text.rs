@@ -37,6 +37,23 @@ pub fn escaped(text: &str, max: usize) -> String {
     out
 }
 
+/// The text itself, cut after `max` characters: what a cluster says may be long, and nobody reads all of it.
+///
+/// Unlike [`escaped`] it leaves the text as it is; that is for who shows it.
+///
+/// ```
+/// use ilab_core::text::bounded;
+/// assert_eq!(bounded("abc", 3), "abc");
+/// assert_eq!(bounded("äbcd", 3), "äbc…");
+/// ```
+#[must_use]
+pub fn bounded(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// An error and all of its causes in one line, each said once.
 ///
 /// ```

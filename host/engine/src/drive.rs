@@ -9,7 +9,7 @@ use crate::keeper::Keeper;
 use crate::pump::Say;
 use crate::request::{RunRequest, Stages};
 use crate::resume::Step;
-use ilab_cluster::{Cluster, ClusterError, Observed, PodChange, Queueing, RunLease};
+use ilab_cluster::{Cluster, ClusterError, Lost, Observed, PodChange, Queueing, RunLease};
 use ilab_core::names::{ObjectUid, StageName};
 use ilab_core::plan::MAX_EXCERPT_BYTES;
 use ilab_core::verdict::Verdict;
@@ -40,7 +40,7 @@ pub(crate) struct Drive {
     pub(crate) next_id: u64,
 }
 
-async fn lost(lease: &mut Option<RunLease>) -> String {
+async fn lost(lease: &mut Option<RunLease>) -> Lost {
     match lease {
         Some(lease) => lease.lost().await,
         None => std::future::pending().await,
@@ -58,8 +58,11 @@ impl Drive {
             let wake = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(365 * 24 * 3600));
             tokio::select! {
                 biased;
-                holder = lost(&mut self.lease) => {
-                    return Err(EngineError::TakenOver { run: self.request.run.clone(), holder });
+                how = lost(&mut self.lease) => {
+                    return Err(match how {
+                        Lost::To(holder) => EngineError::TakenOver { run: self.request.run.clone(), holder },
+                        Lost::Refused(error) => error.into(),
+                    });
                 }
                 note = self.inbox.recv() => {
                     if let Some(note) = note {
