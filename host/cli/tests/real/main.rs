@@ -19,4 +19,5 @@ mod permissions;
 mod proxy;
 mod pytorch;
 mod queues;
+mod quotas;
 mod tokens;

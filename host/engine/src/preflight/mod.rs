@@ -5,6 +5,8 @@ mod credentials;
 mod finding;
 mod permissions;
 mod quota;
+mod ranges;
+mod scopes;
 mod server;
 mod storage;
 mod workload;
@@ -50,17 +52,17 @@ pub(crate) async fn look(
         let ((kinds, asks), credentials) = needed.await?;
         Ok::<_, EngineError>((kinds, permissions::check(cluster, &asks).await?, credentials))
     };
-    let room = async {
-        let (findings, claims) = storage::check(cluster, request, owner, &pods).await?;
-        Ok::<_, EngineError>((findings, quota::check(cluster, &pods, &claims).await?))
-    };
-    let (namespace, (kinds, permissions, (credentials, bound)), (storage, quota), gpus, queues) = futures::try_join!(
+    let begins = owner.is_none();
+    let (namespace, (kinds, permissions, (credentials, bound)), (storage, claims), gpus, queues) = futures::try_join!(
         server::namespace(cluster, request, planned),
         allowed,
-        room,
+        storage::check(cluster, request, owner, &pods),
         capacity::check(cluster, &pods),
         server::queues(cluster, planned),
     )?;
+    // Last, because only now it is known what is going to be made besides.
+    let new = quota::New { planned, pods: &pods, claims: &claims, bound: &bound.missing, begins };
+    let quota = quota::check(cluster, &new).await?;
     let findings = [namespace, kinds, permissions, credentials, storage, gpus, quota, queues].concat();
     Ok(Looked { findings, bound })
 }
