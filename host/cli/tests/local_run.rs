@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{host, plugins};
+use common::{host, plugins, steps};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -128,4 +128,41 @@ fn sigterm_lets_go_and_the_same_command_goes_on() {
     }
     let deleted = on(state.path(), &["runs", "delete", "ilab"], &[]).output().unwrap();
     ended(&deleted, 0);
+}
+
+/// A pod that runs is stopped with its run, that is waited for, and the name is free at once.
+#[test]
+fn a_run_is_deleted_with_its_running_pod_and_begun_again_at_once() {
+    let state = tempfile::tempdir().unwrap();
+    let rootfs = ilab_test_support::rootfs(Path::new(env!("CARGO_TARGET_TMPDIR")));
+    let mut import = host();
+    import.args(["local", "image", "import", "steps:1"]).arg(rootfs).arg("--local-state").arg(state.path());
+    ended(&import.output().unwrap(), 0);
+    let run = |command: &str| {
+        let steps = steps();
+        let args = ["--plugins", steps.to_str().unwrap(), "--run", "one", "--steps-command", command];
+        on(state.path(), &["run"], &args)
+    };
+    let waits = r#"["sh", "-c", "trap 'exit 0' TERM; echo it runs; sleep 1000 & wait"]"#;
+    let mut running = Running::start(run(waits));
+    running.until("it runs");
+    assert!(Command::new("kill").args(["-TERM", &running.0.id().to_string()]).status().unwrap().success());
+    assert_eq!(running.0.wait().unwrap().code(), Some(130));
+
+    let (_, told) = ended(&on(state.path(), &["runs", "delete", "one"], &[]).output().unwrap(), 0);
+    for part in [
+        "waiting for ConfigMap/ilab-run-one, ",
+        "  Job/one-step-1: gone",
+        "  pods of Job/one-step-1: gone",
+        "  PersistentVolumeClaim/one-data: gone",
+        "run one is deleted, with all that it created",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+    ended(&run(r#"["true"]"#).output().unwrap(), 0);
+    let (_, told) = ended(&on(state.path(), &["runs", "delete", "two"], &[]).output().unwrap(), 7);
+    assert!(told.contains("there is no run two"), "{told}");
+    let (_, told) =
+        ended(&on(state.path(), &["runs", "delete", "one", "--timeout=soon"], &[]).output().unwrap(), 2);
+    assert!(told.contains("90s, 30m or 1h30m"), "{told}");
 }

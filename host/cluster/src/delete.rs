@@ -79,21 +79,30 @@ impl Cluster {
         if deleted != Deleted::Accepted {
             return Ok(deleted);
         }
-        let gone = async {
-            let states = self.watch(object, None);
-            futures::pin_mut!(states);
-            while let Some(state) = states.next().await {
-                match state? {
-                    Observed::Present(now) if uid_of(&now) == Some(uid.0.as_str()) => {}
-                    Observed::Present(_) | Observed::Absent { .. } => return Ok(()),
-                }
-            }
-            Ok(())
-        };
-        match tokio::time::timeout(limit, gone).await {
+        match tokio::time::timeout(limit, self.gone(object, uid)).await {
             Ok(result) => result.map(|()| deleted),
             Err(_) => Err(ClusterError::TimedOut { what: format!("deleting {object}"), limit }),
         }
+    }
+
+    /// Waits until the object with this identity is not there. Without end: who waits bounds it.
+    ///
+    /// # Errors
+    /// When the API server does not let the object be read or watched.
+    pub async fn gone(&self, object: &ObjectRef, uid: &ObjectUid) -> Result<(), ClusterError> {
+        let there = |now: &Value| uid_of(now) == Some(uid.0.as_str());
+        // Often it is gone already, and to look takes fewer rights than to watch.
+        let Some(now) = self.get(object).await?.filter(there) else { return Ok(()) };
+        let version = now.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(ToOwned::to_owned);
+        let states = self.watch(object, version);
+        futures::pin_mut!(states);
+        while let Some(state) = states.next().await {
+            match state? {
+                Observed::Present(now) if there(&now) => {}
+                Observed::Present(_) | Observed::Absent { .. } => break,
+            }
+        }
+        Ok(())
     }
 }
 

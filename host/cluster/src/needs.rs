@@ -140,6 +140,22 @@ const ALWAYS: &[Line] = &[
     ("", "configmaps", "list", About::All, Purpose::Manage, "list the runs"),
     ("", "configmaps", "watch", About::Record, Purpose::Manage, "see that a deleted run is gone"),
     ("", "configmaps", "delete", About::Record, Purpose::Manage, "delete a run"),
+    (
+        "coordination.k8s.io",
+        "leases",
+        "list",
+        About::Record,
+        Purpose::Manage,
+        "see that a deleted run is gone",
+    ),
+    (
+        "coordination.k8s.io",
+        "leases",
+        "watch",
+        About::Record,
+        Purpose::Manage,
+        "see that a deleted run is gone",
+    ),
 ];
 
 /// What the host does with objects of the kinds that stages create.
@@ -205,6 +221,14 @@ pub fn needs(asks: &Asks) -> Vec<Need> {
         for name in names.each() {
             all.push(core(resource, name.clone(), "get", why));
             all.push(core(resource, name, "patch", why));
+        }
+    }
+    // Pods may use them still, and then they stay the longest.
+    for name in asks.makes_claims.each() {
+        for verb in ["list", "watch"] {
+            let why = "see that a deleted run is gone";
+            let purpose = Purpose::Manage;
+            all.push(Need { purpose, ..core("persistentvolumeclaims", name.clone(), verb, why) });
         }
     }
     if asks.queues {

@@ -29,6 +29,8 @@ pub struct StoredRecord {
     pub uid: ObjectUid,
     /// The version that a save replaces.
     pub resource_version: String,
+    /// Whether it is being deleted, and the run with it.
+    pub going: bool,
 }
 
 impl StoredRecord {
@@ -155,7 +157,8 @@ fn read(run: RunId, config_map: &Value) -> Result<StoredRecord, ClusterError> {
     let text = |pointer: &str| config_map.pointer(pointer).and_then(Value::as_str).map(ToOwned::to_owned);
     match (text("/data/record.json"), text("/metadata/uid"), text("/metadata/resourceVersion")) {
         (Some(text), Some(uid), Some(resource_version)) => {
-            Ok(StoredRecord { run, text, uid: ObjectUid(uid), resource_version })
+            let going = config_map.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
+            Ok(StoredRecord { run, text, uid: ObjectUid(uid), resource_version, going })
         }
         (record, ..) => Err(ClusterError::RecordUnreadable {
             config_map: RecordStore::object(&run).name,

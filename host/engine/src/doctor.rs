@@ -59,6 +59,9 @@ async fn record(
         Err(error) => return Err(error.into()),
     };
     let decided = match stored.as_ref().map(parse).transpose() {
+        Ok(_) if stored.as_ref().is_some_and(|stored| stored.going) => {
+            Err(EngineError::Going { run: request.run.clone() })
+        }
         Ok(record) => resume::decide(request, record.as_ref()),
         Err(error) => Err(error),
     };

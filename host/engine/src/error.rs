@@ -86,6 +86,12 @@ pub enum EngineError {
         /// The selected stages that have a record, and how far they are.
         stages: Vec<(StageName, StageState)>,
     },
+    /// The run is being deleted.
+    #[error("run {run} is being deleted")]
+    Going {
+        /// The run.
+        run: RunId,
+    },
     /// There is no run to go on with.
     #[error("there is no run {run} in namespace {namespace} to resume")]
     NothingToResume {
@@ -186,6 +192,9 @@ impl EngineError {
                     format!("go on with it: ilab-host run --resume {run}")
                 }
             }
+            Self::Going { run } => {
+                format!("`ilab-host runs delete {run}` waits until it is gone; or choose another name with --run")
+            }
             Self::NothingToResume { .. } => {
                 "`ilab-host runs list` shows the runs; without --resume a new one is started".to_owned()
             }
@@ -218,6 +227,7 @@ impl EngineError {
             Self::Refused(_) | Self::Withheld(_) => Exit::Policy,
             Self::Unready(_) => Exit::Unready,
             Self::AlreadyRan { .. }
+            | Self::Going { .. }
             | Self::NothingToResume { .. }
             | Self::ParametersChanged { .. }
             | Self::TakenOver { .. } => Exit::Conflict,

@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::inputs;
 use crate::keeper::{Keeper, outputs, parse, print};
 use crate::planning::{self, PlannedStage};
-use crate::preflight::{self, Bound, Severity};
+use crate::preflight::{self, Bound, Finding, Severity};
 use crate::pump::{self, Say};
 use crate::request::{Preflight, Resume, RunRequest, Stages};
 use crate::resume::{self, Step};
@@ -158,6 +158,9 @@ async fn set_up(
     let version = preflight::version(&cluster.version().await?);
     let store = RecordStore::new(cluster.clone());
     let mut stored = store.load(&request.run).await?;
+    if stored.as_ref().is_some_and(|stored| stored.going) {
+        return Err(EngineError::Going { run: request.run.clone() });
+    }
     let mut record = stored.as_ref().map(parse).transpose()?;
     let steps = resume::decide(&request, record.as_ref())?;
     let to_create = resume::to_create(&first, &steps);
@@ -287,7 +290,16 @@ async fn prepared(
         apply_shared(cluster, say, &manifest, &options).await?;
     }
     for object in shared {
-        cluster.add_owner(&object, &keeper.owner(), &request.run).await?;
+        match cluster.add_owner(&object, &keeper.owner(), &request.run).await {
+            Err(error) if error.code() == Some(403) => say.say(Event::Preflight {
+                finding: Finding::warning(
+                    "credentials",
+                    format!("{object} stays with the run that made it: {error}"),
+                    "delete that run last, or create the Secret yourself and name it; where owner references are guarded (as on OpenShift) it takes the right to delete an object to share it",
+                ),
+            }),
+            done => done?,
+        }
     }
     for (volume, size) in bindings::volumes(request, true)? {
         if request.claims.existing.contains_key(&volume) {

@@ -97,9 +97,27 @@ async fn every_request_of_a_run_is_in_the_table_and_nothing_in_it_is_idle() {
     let cluster = Cluster::new(fake.client(), "ns");
     let store = ilab_cluster::RecordStore::new(cluster.clone());
     assert_eq!(store.list().await.unwrap().len(), 1);
-    let stored = store.load(&again.run).await.unwrap().unwrap();
-    let object = ilab_cluster::RecordStore::object(&again.run);
-    cluster.delete_and_wait(&object, &stored.uid, std::time::Duration::from_secs(5)).await.unwrap();
+    let asked_before = fake.requests().len();
+    let removal = tokio::spawn({
+        let run = again.run.clone();
+        async move { remove(&cluster, &run, Some(None), |_| {}).await }
+    });
+    let watches = |f: &Fake, part: &str, watch: bool| {
+        let since = f.requests().split_off(asked_before);
+        since.iter().any(|line| line.contains(part) && line.contains("watch=true") == watch)
+    };
+    for watch in [true, false] {
+        for part in ["leases?", "persistentvolumeclaims?"] {
+            fake.until(part, |f| watches(f, part, watch).then_some(())).await;
+        }
+        fake.compact();
+        fake.cut();
+    }
+    // There is no garbage collector here.
+    for path in fake.objects().keys().filter(|path| !path.ends_with("/secrets/s3")) {
+        fake.remove(path.trim_start_matches('/'));
+    }
+    assert_eq!(removal.await.unwrap().unwrap(), Removed::Done);
 
     let table = needs(&asks(&asked(), &[]).unwrap());
     let all: BTreeSet<Seen> = fake.requests().iter().filter_map(|line| seen(line)).collect();

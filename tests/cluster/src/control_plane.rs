@@ -177,6 +177,8 @@ impl Files {
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
             "--authorization-mode=Node,RBAC".to_owned(),
             "--allow-privileged=true".to_owned(),
+            // OpenShift has it, and so it is part of what the rights that are printed must be enough for.
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
             // Nobody writes the endpoints of the Service `kubernetes`: loopback is refused there.
             "--endpoint-reconciler-type=none".to_owned(),
             // The node's name resolves nowhere; its address does.

@@ -132,7 +132,7 @@ pub struct RunArgs {
 }
 
 /// A duration as Go and kubectl write it: `90s`, `30m`, `1h30m`.
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let signed: jiff::SignedDuration =
         text.parse().map_err(|_| "write it like 90s, 30m or 1h30m".to_owned())?;
     std::time::Duration::try_from(signed).map_err(|_| "it may not be negative".to_owned())

@@ -106,6 +106,12 @@ pub enum RunsVerb {
     Delete {
         /// The run
         run: String,
+        /// Wait until all that it created is gone, its pods among it
+        #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        wait: bool,
+        /// How long to wait; 0s: without end
+        #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = super::run::duration)]
+        timeout: std::time::Duration,
         #[command(flatten)]
         at: super::Where,
     },

@@ -3,15 +3,13 @@
 use crate::args::{OutputFormat, RunsVerb};
 use crate::report::{print_data, write_out};
 use crate::{CliError, connect, exit};
-use ilab_cluster::{Cluster, Deleted, RecordStore, StoredRecord};
+use ilab_cluster::{Cluster, RecordStore, StoredRecord};
 use ilab_core::names::RunId;
 use ilab_core::record::{RunRecord, StageRecord, StageState};
+use ilab_engine::{Removed, Removing};
 use ilab_wasm::escape::escape;
 use std::fmt::Write as _;
 use std::time::Duration;
-
-/// How long `delete` waits for everything to be gone.
-const DELETE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs one of them.
 ///
@@ -25,7 +23,9 @@ pub async fn run(verb: RunsVerb) -> Result<(), CliError> {
     let done = match verb {
         RunsVerb::List { output, .. } => list(&connection.cluster, output.output).await,
         RunsVerb::Status { run, output, .. } => status(&connection.cluster, &run, output.output).await,
-        RunsVerb::Delete { run, .. } => delete(&connection.cluster, &run).await,
+        RunsVerb::Delete { run, wait, timeout, .. } => {
+            delete(&connection.cluster, &run, wait, (!timeout.is_zero()).then_some(timeout)).await
+        }
     };
     connection.close().await;
     done
@@ -42,10 +42,12 @@ fn read(stored: &StoredRecord) -> Result<RunRecord, CliError> {
 
 async fn find(cluster: &Cluster, name: &str) -> Result<StoredRecord, CliError> {
     let run = RunId::new(name)?;
-    RecordStore::new(cluster.clone()).load(&run).await?.ok_or_else(|| {
-        CliError::new(exit::RUN_STATE, format!("there is no run {run} in namespace {}", cluster.namespace()))
-            .hint("`ilab-host runs list` shows the runs of a namespace")
-    })
+    RecordStore::new(cluster.clone()).load(&run).await?.ok_or_else(|| absent(cluster, &run))
+}
+
+fn absent(cluster: &Cluster, run: &RunId) -> CliError {
+    CliError::new(exit::RUN_STATE, format!("there is no run {run} in namespace {}", cluster.namespace()))
+        .hint("`ilab-host runs list` shows the runs of a namespace")
 }
 
 async fn list(cluster: &Cluster, format: Option<OutputFormat>) -> Result<(), CliError> {
@@ -137,18 +139,48 @@ fn took(stage: &StageRecord) -> String {
     }
 }
 
-async fn delete(cluster: &Cluster, name: &str) -> Result<(), CliError> {
-    let stored = find(cluster, name).await?;
-    // Everything that the run made has its record for an owner: the cluster removes it, and nothing else.
-    let object = RecordStore::object(&stored.run);
-    match cluster.delete_and_wait(&object, &stored.uid, DELETE_LIMIT).await? {
-        Deleted::Accepted | Deleted::Absent => {
-            eprintln!("run {} is deleted, with all that it created", stored.run);
-            Ok(())
+async fn delete(
+    cluster: &Cluster,
+    name: &str,
+    wait: bool,
+    timeout: Option<Duration>,
+) -> Result<(), CliError> {
+    let run = RunId::new(name)?;
+    let tell = |told: Removing| match told {
+        Removing::Begun { objects } => {
+            eprintln!("run {run} is being deleted; waiting for {}", listed(&objects));
         }
-        Deleted::Another => Err(CliError::new(
-            exit::RUN_STATE,
-            format!("run {} was replaced by another of its name just now", stored.run),
-        )),
+        Removing::Gone { object } => eprintln!("  {}: gone", escape(&object)),
+        Removing::Unseen { object, why } => {
+            eprintln!("  cannot tell whether {} is gone: {}", escape(&object), escape(&why));
+        }
+    };
+    let removed = ilab_engine::remove(cluster, &run, wait.then_some(timeout), tell).await;
+    match removed.map_err(|error| super::run::engine_error(&error))? {
+        Removed::Done if wait => eprintln!("run {run} is deleted, with all that it created"),
+        Removed::Done => eprintln!("run {run} is being deleted, with all that it created"),
+        Removed::Absent => return Err(absent(cluster, &run)),
+        Removed::Another => {
+            return Err(CliError::new(
+                exit::RUN_STATE,
+                format!("run {run} was replaced by another of its name just now"),
+            ));
+        }
+        Removed::Left(objects) => {
+            return Err(CliError::new(
+                exit::CLUSTER,
+                format!(
+                    "run {run} is being deleted, and after {} s still there: {}",
+                    timeout.unwrap_or_default().as_secs(),
+                    listed(&objects)
+                ),
+            )
+            .hint("the cluster goes on; `kubectl describe` says what holds an object: its finalizers, or a pod that does not stop"));
+        }
     }
+    Ok(())
+}
+
+fn listed(objects: &[String]) -> String {
+    escape(&objects.join(", ")).into_owned()
 }

@@ -20,4 +20,5 @@ mod proxy;
 mod pytorch;
 mod queues;
 mod quotas;
+mod removal;
 mod tokens;

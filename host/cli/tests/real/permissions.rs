@@ -31,7 +31,12 @@ pub(crate) async fn role(place: &Place<'_>) -> Vec<PolicyRule> {
     plain.arg("--plugins").arg(steps());
     let output = plain.output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    rules_of(&output.stdout)
+}
+
+/// The rules in what `rbac -o json` prints.
+fn rules_of(printed: &[u8]) -> Vec<PolicyRule> {
+    let list: Value = serde_json::from_slice(printed).unwrap();
     let role = list["items"].as_array().unwrap().iter().find(|o| o["kind"] == "Role").unwrap();
     object(role["rules"].clone())
 }
@@ -96,7 +101,8 @@ async fn without_any_of_its_rights_a_run_does_not_begin_and_says_which() {
         for verb in &rule.verbs {
             for resource in rule.resources.iter().flatten() {
                 // For `runs list` and `runs delete` only.
-                if resource == "configmaps" && ["list", "watch", "delete"].contains(&verb.as_str()) {
+                let managed = ["configmaps", "leases"].contains(&resource.as_str());
+                if managed && ["list", "watch", "delete"].contains(&verb.as_str()) {
                     continue;
                 }
                 let mut fewer = rules.clone();
@@ -139,4 +145,36 @@ async fn b5_a_secret_that_may_not_be_read_is_no_secret_that_is_not_there() {
     ended.expect(4, &["secrets", "s3", "try:"]);
     assert!(!ended.stderr.contains("there is no Secret"), "{}", ended.stderr);
     assert!(place.left().await.is_empty());
+}
+
+/// The API server of these tests guards owner references as OpenShift's does: whoever gives an object another owner must be allowed
+/// to delete it, and whoever lets it hold up its owner's deletion to change the owner's finalizers. The printed Role has neither.
+#[tokio::test]
+async fn where_owner_references_are_guarded_a_shared_secret_stays_its_makers_and_that_is_told() {
+    let place = Place::shared("owners").await;
+    let values =
+        ["bucket=b", "access-key=a", "secret-key=s", "data-key=k"].map(|v| format!("--sdg-object-store-{v}"));
+    let mut rbac = tokio::process::Command::from(crate::common::host());
+    rbac.args(["rbac", "sdg-data-fetch", "-o", "json", "--namespace", place.namespace.name()]).args(&values);
+    let output = rbac.arg("--plugins").arg(plugins()).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let kubeconfig = account(&place, "runner", rules_of(&output.stdout)).await;
+    let place = place.by(kubeconfig);
+    let fetch = |run: &str| {
+        let mut command = place.command(&["run", "-o", "json", "--run", run, "--storage-class="]);
+        command.arg("--plugins").arg(plugins()).args(&values).arg("sdg-data-fetch");
+        Host::new(command)
+    };
+    let mut first = fetch("one");
+    first.event("stage-started", |_| true).await;
+    first.interrupt().await.expect(130, &[]);
+    let mut second = fetch("two");
+    let told = second.event("preflight", |event| event["finding"]["check"] == "credentials").await;
+    let what = told["finding"]["what"].as_str().unwrap();
+    assert!(what.contains("stays with the run that made it") && what.contains("can't delete"), "{told}");
+    second.event("stage-started", |_| true).await;
+    second.interrupt().await.expect(130, &[]);
+    for run in ["two", "one"] {
+        Host::new(place.command(&["runs", "delete", run])).end().await.expect(0, &["is deleted"]);
+    }
 }
