@@ -79,18 +79,33 @@ fn connect(id: u32, folder: &Path) -> Result<u8, ClusterError> {
     output.trim().parse().map_err(|error| ClusterError::unexpected("the node's network", error))
 }
 
-/// Runs a short command to its end and gives its output.
+/// To pack and import an image of a gigabyte takes a minute; a containerd that hangs must not hang the test.
+const BOUND: Duration = Duration::from_secs(600);
+/// How `timeout` ends when it had to end its program, which may also have taken a signal that it cannot refuse.
+const LATE: [i32; 2] = [124, 137];
+
+/// Runs a command to its end, within [`BOUND`], and gives its output.
 pub(super) fn run(command: &mut Command) -> Result<String, ClusterError> {
+    run_within(command, BOUND)
+}
+
+fn run_within(command: &mut Command, bound: Duration) -> Result<String, ClusterError> {
     let name = command.get_program().display().to_string();
-    let output = command.output().map_err(ClusterError::io(format!("{name} does not start")))?;
+    let mut bounded = Command::new("timeout");
+    bounded.args(["--kill-after=5", &bound.as_secs_f64().to_string()]);
+    bounded.arg(command.get_program()).args(command.get_args());
+    let output = bounded.output().map_err(ClusterError::io(format!("{name} does not start")))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(ClusterError::Ended {
-        name,
-        status: output.status,
-        log: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
+    let log = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    match output.status.code() {
+        Some(code) if LATE.contains(&code) => {
+            let log = if log.is_empty() { log } else { format!("; its last lines:\n{log}") };
+            Err(ClusterError::Late { what: format!("{name} did not end"), bound, log })
+        }
+        _ => Err(ClusterError::Ended { name, status: output.status, log }),
+    }
 }
 
 /// Overlay file systems do not lie on one another: in a container, layers are copied.
@@ -105,4 +120,24 @@ pub(super) fn snapshotter(folder: &Path) -> &'static str {
         .filter(|(at, _)| folder.starts_with(at))
         .max_by_key(|(at, _)| at.len());
     if below.is_some_and(|(_, kind)| kind == "overlay") { "native" } else { "overlayfs" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_hangs_is_ended_and_told_from_one_that_fails() {
+        let sh = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            run_within(&mut command, Duration::from_millis(200))
+        };
+        assert_eq!(sh("echo done").unwrap(), "done\n");
+        assert!(matches!(sh("exit 3"), Err(ClusterError::Ended { .. })));
+        let begun = std::time::Instant::now();
+        let late = sh("echo why >&2; exec sleep 60").unwrap_err().to_string();
+        assert!(late.contains("sh did not end within 200ms; its last lines:\nwhy"), "{late}");
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
 }

@@ -43,6 +43,12 @@ pub enum ImageError {
         /// What is missing, as a fragment.
         why: &'static str,
     },
+    /// What to import is no file: a pipe or a device, which may have no end.
+    #[error("{path} is neither a folder nor an archive file")]
+    NotAFile {
+        /// What.
+        path: PathBuf,
+    },
     /// The archive to import.
     #[error("cannot import {path}")]
     Archive {
@@ -117,11 +123,16 @@ impl ImageSource {
     /// A folder, used in place, or an archive.
     ///
     /// # Errors
-    /// [`ImageError::Io`] when there is nothing there.
+    /// [`ImageError::Io`] when there is nothing there, [`ImageError::NotAFile`] when it is something else: an archive is
+    /// read more than once, and a pipe that nobody writes to would be waited for without end.
     pub fn detect(path: &Path) -> Result<Self, ImageError> {
         let metadata = fs::metadata(path).map_err(failed("open", path))?;
         let path = path.to_owned();
-        Ok(if metadata.is_dir() { Self::Folder(path) } else { Self::Archive(path) })
+        match metadata {
+            folder if folder.is_dir() => Ok(Self::Folder(path)),
+            file if file.is_file() => Ok(Self::Archive(path)),
+            _ => Err(ImageError::NotAFile { path }),
+        }
     }
 }
 
@@ -364,6 +375,16 @@ mod tests {
         assert!(!first.rootfs.exists() && second.rootfs.join("bin/true").exists());
         fs::remove_dir_all(&second.rootfs).unwrap();
         assert!(matches!(store.resolve("app"), Err(ImageError::Gone { .. })));
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [pipe.as_path(), Path::new("/dev/null")] {
+            assert!(matches!(ImageSource::detect(path), Err(ImageError::NotAFile { .. })), "{path:?}");
+        }
     }
 
     #[test]
