@@ -54,7 +54,10 @@ pub async fn open_local(at: &Where) -> Result<LocalCluster, CliError> {
         shim_command: Some(vec![me.into_os_string(), OsString::from("local-shim")]),
         ..LocalOptions::new(at.state.resolve()?)
     };
-    LocalCluster::open(options).await.map_err(|e| CliError::from_error(exit::CLUSTER, &e))
+    let wrong = |e: ilab_local::LocalError| {
+        CliError::from_error(exit::CLUSTER, &e).hint(e.hint().unwrap_or_default())
+    };
+    LocalCluster::open(options).await.map_err(wrong)
 }
 
 async fn config(at: &Where) -> Result<kube::Config, CliError> {

@@ -210,6 +210,8 @@ fn waiting(status: &Value) -> Option<Trouble> {
             with(format!("the container {name} cannot be configured")),
             if said.contains("runAsNonRoot") {
                 "set the stage's run-as-user to a number above 0, or use an image whose user is not root"
+            } else if said.contains("user namespaces") {
+                "allow them (as root: sysctl -w user.max_user_namespaces=15000), or use a cluster"
             } else {
                 "create the Secret, ConfigMap or key that is missing"
             },

@@ -6,14 +6,10 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// There is no bubblewrap on `PATH`.
-    #[error(
-        "bubblewrap (bwrap) was not found on PATH; install it (Debian: apt-get install bubblewrap), or run against podman or a cluster"
-    )]
+    #[error("bubblewrap (bwrap) was not found on PATH")]
     NoBubblewrap,
     /// Bubblewrap is there, but the machine does not let it make a sandbox.
-    #[error(
-        "bubblewrap at {path} cannot make a sandbox here ({message}); allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0), run as root, or use podman or a cluster"
-    )]
+    #[error("bubblewrap at {path} cannot make a sandbox here: {message}")]
     SandboxRefused {
         /// The program that was tried.
         path: PathBuf,
@@ -21,7 +17,7 @@ pub enum NodeError {
         message: String,
     },
     /// This operating system has no namespaces.
-    #[error("pods run only on Linux; on {os} use podman or a cluster")]
+    #[error("pods run only on Linux, and this is {os}")]
     Unsupported {
         /// The operating system.
         os: &'static str,
@@ -49,6 +45,20 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// What a person can try, where there is something to try.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoBubblewrap => {
+                "install it (Debian: apt-get install bubblewrap), or use a cluster with --kubeconfig"
+                    .to_owned()
+            }
+            Self::SandboxRefused { .. } => super::sandbox::advice(std::path::Path::new("/proc/sys")),
+            Self::Unsupported { .. } => "use a cluster with --kubeconfig".to_owned(),
+            _ => return None,
+        })
+    }
+
     /// Wraps an I/O error with what was tried and on which path.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

@@ -96,6 +96,25 @@ pub enum LocalError {
     },
 }
 
+impl LocalError {
+    /// What a person can try, where there is something to try.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let denied = |source: &std::io::Error| source.kind() == std::io::ErrorKind::PermissionDenied;
+        let folder = "it belongs to another user; name a folder of your own with --local-state";
+        match self {
+            Self::Io { source, .. } | Self::State(LogError::Io { source, .. }) if denied(source) => {
+                Some(folder.to_owned())
+            }
+            Self::Node(error) => match &**error {
+                NodeError::Io { source, .. } if denied(source) => Some(folder.to_owned()),
+                other => other.hint(),
+            },
+            _ => None,
+        }
+    }
+}
+
 /// A Kubernetes cluster in this process. Dropping it is like a kill: nothing that was acknowledged is lost.
 ///
 /// ```no_run

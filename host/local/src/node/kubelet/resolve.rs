@@ -98,7 +98,7 @@ pub(super) async fn container(
     environment(pod, container, lookup, &mut env).await?;
     let (uid, gid, home) = user(pod, container, &image).map_err(config)?;
     if !user_namespaces && (uid, gid) != (0, 0) {
-        return Err(config(format!("user {uid} needs user namespaces, which this machine does not allow")));
+        return Err(config(format!("user {uid} takes user namespaces, and this machine allows none")));
     }
     if env.get("HOME").is_none() {
         env.set("HOME", home.display().to_string());
