@@ -4,6 +4,7 @@ use crate::control_plane::ControlPlane;
 use crate::kubeconfig::{self, Identity};
 use crate::namespace::Namespace;
 use crate::node::{Node, Place};
+use crate::played_node::PlayedNode;
 use crate::supervisor::{Process, Supervisor};
 use crate::tools::{Programs, Tier};
 use crate::{ClusterError, namespace};
@@ -199,6 +200,15 @@ impl Cluster {
             Kind::Foreign(kubeconfig) => Some(kubeconfig.clone()),
         };
         Ok(Namespace::new(name, owner))
+    }
+
+    /// A node whose part the test plays, for pods whose logs are read.
+    ///
+    /// # Errors
+    /// When the cluster is somebody's own, or refuses the node.
+    pub async fn played_node(&self) -> Result<PlayedNode, ClusterError> {
+        self.own("a node that is none")?;
+        PlayedNode::start(self.client().await?, "played").await
     }
 
     /// Kills the API server, as a crash does: no connection is closed in good order.

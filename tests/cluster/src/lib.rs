@@ -2,7 +2,7 @@
 //! from their Go modules by `tests/tools/kubernetes` and kept in the user's cache.
 //!
 //! One control plane a test process is the rule ([`Cluster::shared`]); without a node a test plays the kubelet
-//! ([`PlayedKubelet`]), and so reaches every failure there is. What a test starts ends with it: a janitor process outside the
+//! ([`PlayedKubelet`]), and so reaches every failure there is; containers' logs are read from a [`PlayedNode`]. What a test starts ends with it: a janitor process outside the
 //! test's own sees its end and removes the rest.
 //!
 //! | variable | meaning |
@@ -22,6 +22,7 @@ mod node;
 mod operator;
 mod pki;
 mod played;
+mod played_node;
 mod seen;
 mod supervisor;
 mod tools;
@@ -34,4 +35,5 @@ pub use namespace::Namespace;
 pub use node::STORAGE_CLASS;
 pub use operator::PROBE_IMAGE;
 pub use played::PlayedKubelet;
+pub use played_node::PlayedNode;
 pub use seen::{PATIENCE, seen};

@@ -1,10 +1,13 @@
-//! Real parts for the tests: started on loopback by the test that needs them, and ended with it.
+//! Real parts for the tests: started on loopback by the test that needs them, and ended with it; and components that say what a
+//! test wants said.
 
+mod puppet;
 mod registry;
 mod rootfs;
 mod s3;
 mod server;
 
+pub use puppet::Puppet;
 pub use registry::{OciRegistry, RegistryNeeds};
 pub use rootfs::rootfs;
 pub use s3::S3Server;
