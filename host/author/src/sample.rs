@@ -84,7 +84,7 @@ pub fn sample_context(
 /// Nobody knows here what another stage hands on. What names a place is most often a path below the shared claim.
 fn sample_input(name: &str) -> String {
     let output = name.rsplit('.').next().unwrap_or(name);
-    let place = ["dir", "path", "checkpoint", "model", "folder", "file"];
+    let place = ["dir", "path", "checkpoint", "model", "folder", "file", "data"];
     if output.split('-').any(|word| place.contains(&word.trim_end_matches('s'))) {
         format!("/data/sample/{output}")
     } else {

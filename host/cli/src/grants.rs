@@ -3,11 +3,9 @@
 use crate::CliError;
 use crate::args::{RunArgs, Source};
 use crate::load::{Loaded, read_text};
-use ilab_core::grants::{Grants, GrantsFile, parse_grants};
+use crate::sources::Pinned;
+use ilab_core::grants::{Address, GRANTS_FILE, Grants, GrantsFile, parse_grants};
 use std::path::{Path, PathBuf};
-
-/// What the file is called where it is looked for.
-pub const GRANTS_FILE: &str = "grants.yaml";
 
 /// The grants that hold for a run: of the file that was named, or of those that lie beside the components.
 ///
@@ -16,21 +14,16 @@ pub const GRANTS_FILE: &str = "grants.yaml";
 pub fn of_run(args: &RunArgs, loaded: &Loaded) -> Result<Grants, CliError> {
     let mut sources = args.sources.clone();
     sources.or_of(loaded.file.as_ref());
-    let plugins: Vec<PathBuf> = sources
-        .sources()?
-        .into_iter()
-        .map(|source| match source {
-            Source::Path(path) => beside(&path),
-            Source::Lock(path) => path.with_file_name(GRANTS_FILE),
-            // A component of a registry lies in no folder of the operator's; its lock does as a rule in this one.
-            Source::Registry(_) => PathBuf::from(GRANTS_FILE),
-        })
-        .collect();
+    let plugins: Vec<PathBuf> = sources.sources()?.iter().map(place).collect();
     let paths = match &args.grants {
         Some(path) => vec![path.clone()],
         None => found(&plugins),
     };
-    let mut grants = Grants { allow_ungranted: args.allow_ungranted, ..Grants::default() };
+    let address =
+        |pinned: &Pinned| Address { words: pinned.words(), grants: pinned.grants.display().to_string() };
+    let addresses = loaded.pinned.iter().map(|(digest, pinned)| (digest.clone(), address(pinned)));
+    let mut grants =
+        Grants { allow_ungranted: args.allow_ungranted, addresses: addresses.collect(), ..Grants::default() };
     for path in paths {
         let file = read(&path)?;
         agree(&grants.files, &file)?;
@@ -50,13 +43,15 @@ pub fn read(path: &Path) -> Result<GrantsFile, CliError> {
         .map_err(|e| CliError::usage(format!("{name}: {e}")).hint("docs/grants.md describes the grants file"))
 }
 
-/// The place for the grants of a component, or of a folder of them.
+/// Where the grants of what is named lie, unless a file is named.
 #[must_use]
-pub fn beside(path: &Path) -> PathBuf {
-    if path.is_dir() {
-        return path.join(GRANTS_FILE);
+pub fn place(source: &Source) -> PathBuf {
+    match source {
+        Source::Path(path) if path.is_dir() => path.join(GRANTS_FILE),
+        Source::Path(path) | Source::Lock(path) => path.with_file_name(GRANTS_FILE),
+        // A component of a registry lies in no folder of the operator's; its lock does as a rule in this one.
+        Source::Registry(_) => PathBuf::from(GRANTS_FILE),
     }
-    path.parent().unwrap_or_else(|| Path::new("")).join(GRANTS_FILE)
 }
 
 fn found(places: &[PathBuf]) -> Vec<PathBuf> {

@@ -20,6 +20,7 @@ use args::{Cli, StageFlags, Verb, command, early, parse, verb_of};
 use clap::{ArgMatches, FromArgMatches};
 use error::CliError;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// Runs the program with these arguments and answers its exit code.
@@ -49,7 +50,7 @@ fn prepare(args: &[OsString]) -> Result<Prepared, CliError> {
     let loaded = early(args).and_then(|mut sources| {
         let pipeline = sources.pipeline.as_deref().map(load::pipeline_file).transpose()?;
         sources.or_of(pipeline.as_ref());
-        let found = sources::find(&sources)?;
+        let found = sources::find(sources.sources()?, &sources.trust)?;
         load::load(&load::host()?, &found, pipeline)
     });
     let flags = match &loaded {
@@ -61,7 +62,7 @@ fn prepare(args: &[OsString]) -> Result<Prepared, CliError> {
 
 fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
     let Prepared { verb, loaded, flags } = prepare(&args)?;
-    let matches = match parse(&flags, verb.as_deref(), &args) {
+    let matches = match parse(&flags, verb.as_deref(), &args)? {
         Ok(matches) => matches,
         Err(error) => {
             // Help is help, also without stages. A flag that is unknown because its stage could not be loaded is not
@@ -94,7 +95,7 @@ fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
         }
         Verb::Show(args) => {
             let (loaded, matches) = of_run(loaded, &matches, "show")?;
-            let whole = command(&flags, Some("show"));
+            let whole = command(&flags, Some("show"))?;
             let show = whole.find_subcommand("show").ok_or_else(|| CliError::usage("no options for show"))?;
             verbs::show::run(&args, &loaded, &flags, matches, show)
         }
@@ -106,7 +107,7 @@ fn dispatch(args: Vec<OsString>) -> Result<ExitCode, CliError> {
         Verb::Data(verb) => block_on(verbs::data::run(*verb)),
         Verb::Local(verb) => block_on(verbs::local::run(verb)),
         Verb::Completion { shell } => {
-            clap_complete::generate(shell, &mut command(&flags, None), "ilab-host", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut command(&flags, None)?, "ilab-host", &mut std::io::stdout());
             Ok(())
         }
         Verb::Version { output } => verbs::version::run(output.output),
@@ -145,5 +146,8 @@ fn start_log(verbose: u8) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Colour is for a terminal, and for who has not asked to be spared it.
+    let colour =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|asked| asked.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
 }

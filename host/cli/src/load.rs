@@ -1,15 +1,15 @@
 //! From paths to a pipeline: load the components, check what they describe, build the graph.
 
 use crate::report::CompileBar;
-use crate::sources::Found;
+use crate::sources::{Found, Pinned};
 use crate::{CliError, exit, folders};
 use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
 use ilab_core::graph::{GraphError, Offer, Pipeline, PipelineFile, PipelineFileError, parse_pipeline};
-use ilab_core::names::StageName;
+use ilab_core::names::{PluginDigest, StageName};
 use ilab_core::text::chain;
 use ilab_core::verdict::{checked_expressions, trust_expressions};
 use ilab_engine::Stages;
-use ilab_wasm::{Host, Limits, LoadError, Memory, Plugin};
+use ilab_wasm::{Host, Limits, Memory, Plugin};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -23,6 +23,8 @@ pub struct Loaded {
     pub pipeline: Arc<Pipeline>,
     /// The pipeline file, where one pins it.
     pub file: Option<PinnedPipeline>,
+    /// The components that are from registries.
+    pub pinned: Vec<(PluginDigest, Pinned)>,
     plugins: BTreeMap<StageName, Plugin>,
     /// The predicates that were in order when this program saw them before, and where more are written down.
     predicates: (BTreeSet<String>, Option<Memory>),
@@ -110,8 +112,11 @@ pub fn host() -> Result<Host, CliError> {
 pub fn load(host: &Host, found: &[Found], file: Option<PinnedPipeline>) -> Result<Loaded, CliError> {
     let mut offers: Vec<Offer> = Vec::new();
     let mut by_file: Vec<(String, Plugin)> = Vec::new();
-    for (plugin, name) in components(host, found)? {
+    let mut pinned = Vec::new();
+    for (plugin, of_registry) in components(host, found)? {
+        let name = plugin.file().display().to_string();
         offers.extend(offers_of(&plugin, &name)?);
+        pinned.extend(of_registry.map(|of_registry| (plugin.digest().clone(), of_registry)));
         by_file.push((name, plugin));
     }
     let pipeline = match &file {
@@ -129,19 +134,20 @@ pub fn load(host: &Host, found: &[Found], file: Option<PinnedPipeline>) -> Resul
     let memory = host.memory("predicates");
     let known: BTreeSet<String> = memory.as_ref().and_then(Memory::read).unwrap_or_default();
     trust_expressions(known.iter().cloned());
-    Ok(Loaded { pipeline: Arc::new(pipeline), file, plugins, predicates: (known, memory) })
+    Ok(Loaded { pipeline: Arc::new(pipeline), file, pinned, plugins, predicates: (known, memory) })
 }
 
-/// The components, each with the name that people know it by: its file, or its reference in a registry.
-fn components(host: &Host, found: &[Found]) -> Result<Vec<(Plugin, String)>, CliError> {
+/// The components, each with what it takes to name it to another verb; those of folders and files first.
+///
+/// # Errors
+/// A component that cannot be loaded.
+pub fn components(host: &Host, found: &[Found]) -> Result<Vec<(Plugin, Option<Pinned>)>, CliError> {
     let paths: Vec<PathBuf> = found.iter().filter(|f| f.pinned.is_none()).map(|f| f.path.clone()).collect();
-    let mut all: Vec<(Plugin, String)> =
-        host.load_paths(&paths)?.into_iter().map(|p| (p.clone(), p.file().display().to_string())).collect();
+    let mut all: Vec<_> = host.load_paths(&paths)?.into_iter().map(|plugin| (plugin, None)).collect();
     for Found { path, pinned } in found {
         let Some(pinned) = pinned else { continue };
-        let name = pinned.reference.to_string();
-        let loaded = host.load_pinned(path, pinned.component.as_str());
-        all.push((loaded.map_err(|e| LoadError { file: PathBuf::from(&name), ..e })?, name));
+        let loaded = host.load_pinned(path, pinned.component.as_str(), &pinned.reference.to_string())?;
+        all.push((loaded, Some(pinned.clone())));
     }
     Ok(all)
 }

@@ -2,80 +2,12 @@
 
 mod common;
 
-use common::{cache, host, plugins};
+use common::place::{Place, reference, wasm};
+use common::plugins;
 use ilab_test_support::{OciRegistry, RegistryNeeds};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
-const DRY: [&str; 5] =
-    ["--dry-run", "--sdg-object-store-secret", "s3", "--judge-serving-model-secret", "judge"];
-
-/// A folder to work in, with a store of its own.
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // Compiled components are shared with the other tests, pulled ones are not.
-        fs::create_dir_all(cache().join("ilab-host/components")).unwrap();
-        fs::set_permissions(cache().join("ilab-host/components"), fs::Permissions::from_mode(0o700)).unwrap();
-        fs::create_dir_all(folder.path().join("cache/ilab-host")).unwrap();
-        let components = folder.path().join("cache/ilab-host/components");
-        std::os::unix::fs::symlink(cache().join("ilab-host/components"), components).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = host();
-        command.current_dir(self.folder.path()).env("XDG_CACHE_HOME", self.path("cache"));
-        // What comes from a registry has the bytes, and so the grants, of what went there.
-        command.env("ILAB_GRANTS", plugins().join("grants.yaml"));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command().args(args).output().unwrap()
-    }
-
-    /// Runs what has to succeed, and answers what it printed.
-    #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs what has to fail with this code, and answers what it said.
-    #[track_caller]
-    fn fails(&self, code: i32, args: &[&str]) -> String {
-        let output = self.run(args);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        assert!(output.stdout.is_empty(), "{args:?} printed data");
-        assert!(said.contains("try: ") && !said.contains("panicked"), "{said}");
-        said
-    }
-
-    fn dry(&self, sources: &[&str]) -> String {
-        self.ok(&[&["run"], sources, &DRY].concat())
-    }
-}
-
-fn reference(registry: &OciRegistry, name: &str) -> String {
-    format!("oci://{}/{name}", registry.host())
-}
-
-fn wasm(name: &str) -> String {
-    plugins().join(format!("{name}.wasm")).display().to_string()
-}
+use std::path::Path;
 
 const ALL: [&str; 5] = ["fetch", "train", "mt-bench", "final-eval", "upload"];
 

@@ -1,5 +1,7 @@
 //! Foreign text made fit for a terminal: control characters escaped, length bounded.
 
+use std::borrow::Cow;
+
 /// The text in quotes, escaped, cut after `max` characters.
 ///
 /// Everything that a guest, a manifest or a cluster said goes through this before a person reads it.
@@ -77,10 +79,27 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// What a YAML parser says is wrong, on one line: its first, without the word `error` that stands before the whole anyway.
-pub(crate) fn yaml_problem(error: &impl std::fmt::Display) -> String {
+#[must_use]
+pub fn yaml_problem(error: &impl std::fmt::Display) -> String {
     let message = error.to_string();
     let first = message.lines().next().unwrap_or("not YAML");
     escaped(first.trim_start_matches("error: ").trim_end_matches([' ', ':']), 300)
+}
+
+/// A word of a command that people may copy into a shell: as it is, or in single quotes.
+///
+/// ```
+/// use ilab_core::text::shell_word;
+/// assert_eq!(shell_word("oci://localhost:5000/eval:1"), "oci://localhost:5000/eval:1");
+/// assert_eq!(shell_word("it's mine.wasm"), r"'it'\''s mine.wasm'");
+/// ```
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+,%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A JSON value on one line, escaped and bounded.
@@ -89,10 +108,43 @@ pub fn shown(value: &serde_json::Value, max: usize) -> String {
     escaped(&value.to_string(), max)
 }
 
-/// Control characters, and those that reorder or hide text around them.
-fn is_unsafe(c: char) -> bool {
+/// Whether a terminal, or a reader, may be misled by it. The joiners of emoji and of Persian are not among them.
+#[must_use]
+pub fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c,
+            // Bidirectional marks, embeddings, overrides and isolates; line and paragraph separators.
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // Zero-width space, word joiner and invisible operators, byte-order mark.
+            | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{feff}'
+            // Interlinear annotations and tag characters: text that no one sees.
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// JSON in which what is [unsafe](is_unsafe) stands as an escape: the same value, fit for a terminal. Line breaks between values stay.
+///
+/// ```
+/// use ilab_core::text::plain_json;
+/// assert_eq!(plain_json("[\n\"a\u{202e}b\"]"), "[\n\"a\\u202eb\"]");
+/// ```
+#[must_use]
+pub fn plain_json(json: &str) -> Cow<'_, str> {
+    // Between values there is no other control character than a line break, and in a text there is none.
+    let bad = |c: char| is_unsafe(c) && c != '\n';
+    if !json.contains(bad) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if bad(c) {
+            let units =
+                c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            out.push_str(&units);
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Whether the text is one line that a terminal shows as it is.

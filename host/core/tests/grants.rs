@@ -7,6 +7,7 @@ use ilab_core::guard::{self, Policy, harden};
 use ilab_core::names::PluginDigest;
 use ilab_core::text::is_plain_line;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 fn digest(of: &str) -> PluginDigest {
     PluginDigest::of(of.as_bytes())
@@ -33,7 +34,7 @@ fn offer() -> Offer {
 
 fn grants(text: &str) -> Grants {
     let file = parse_grants("grants.yaml", text).unwrap();
-    Grants { files: vec![file], looked: vec!["grants.yaml".into()], allow_ungranted: false }
+    Grants { files: vec![file], looked: vec!["grants.yaml".into()], ..Grants::default() }
 }
 
 fn granted(more: &str) -> String {
@@ -155,7 +156,21 @@ fn a_component_without_a_grant_has_nothing() {
         "{}",
         error.hint()
     );
-    assert!(Grants::default().allow(&offer()).is_err());
+    // One of a registry is named as it was let in, with the file that counts for it.
+    let file = format!("oci://h.io/team/my-eval:1@{}", digest("d"));
+    let remote = Offer { file, digest: digest("b"), ..offer() };
+    let address = Address { words: "oci://h.io/team/my-eval:1".into(), grants: "ours/grants.yaml".into() };
+    let addresses = BTreeMap::from([(digest("b"), address)]);
+    let before = granted("plugin: oci://h.io/team/my-eval:1\n");
+    let withheld = Grants { addresses: addresses.clone(), ..grants(&before) }.allow(&remote).unwrap_err();
+    let (said, hint) = (withheld[0].to_string(), withheld[0].hint());
+    assert!(said.contains(&format!("only one for {}", digest("a").short())), "{said}");
+    assert!(hint.starts_with("`ilab-host plugin grant oci://h.io/team/my-eval:1` shows"), "{hint}");
+    let hint = Grants { addresses, ..Grants::default() }.allow(&remote).unwrap_err()[0].hint();
+    assert!(hint.contains("grant oci://h.io/team/my-eval:1 --grants ours/grants.yaml`"), "{hint}");
+    let spaced = Offer { file: "my plugins/it's.wasm".into(), ..offer() };
+    let hint = Grants::default().allow(&spaced).unwrap_err()[0].hint();
+    assert!(hint.contains(r"plugin grant 'my plugins/it'\''s.wasm'` shows"), "{hint}");
     let let_through = Grants { allow_ungranted: true, ..grants("") }.allow(&stranger).unwrap();
     assert!(!let_through.granted && let_through.kinds == stranger.descriptor.creates);
 }

@@ -131,26 +131,27 @@ impl Host {
     /// [`LoadError`] when it cannot be read, is too large, is no component, is none of ours, asks for what this host
     /// does not offer, or cannot be compiled.
     pub fn load(&self, path: &Path) -> Result<Plugin, LoadError> {
-        self.load_as(path, None)
+        self.load_as(path, None, path)
     }
 
-    /// Loads one component whose bytes are known beforehand: others are refused before anything is done with them.
+    /// Loads one component whose bytes are known beforehand: others are refused before anything is done with them. `name` is
+    /// what people know it by, in place of the file.
     ///
     /// # Errors
     /// Those of [`load`](Self::load), and [`LoadProblem::Digest`].
-    pub fn load_pinned(&self, path: &Path, expected: &str) -> Result<Plugin, LoadError> {
-        self.load_as(path, Some(expected))
+    pub fn load_pinned(&self, path: &Path, expected: &str, name: &str) -> Result<Plugin, LoadError> {
+        self.load_as(path, Some(expected), Path::new(name))
     }
 
-    fn load_as(&self, path: &Path, expected: Option<&str>) -> Result<Plugin, LoadError> {
-        let fail = |digest, problem| LoadError { file: path.to_owned(), digest, problem };
+    fn load_as(&self, path: &Path, expected: Option<&str>, name: &Path) -> Result<Plugin, LoadError> {
+        let fail = |digest, problem| LoadError { file: name.to_owned(), digest, problem };
         let digest = source::digest(path, self.0.limits.component_bytes, &self.0.seen)
             .map_err(|problem| fail(None, problem))?;
         self.0.seen.keep();
         if let Some(expected) = expected.filter(|expected| *expected != digest.as_str()) {
             return Err(fail(Some(digest), LoadProblem::Digest { expected: expected.to_owned() }));
         }
-        let identity = Identity { file: path.to_owned(), digest };
+        let identity = Identity { file: name.to_owned(), path: path.to_owned(), digest };
         Plugin::load(self.0.clone(), identity)
             .map_err(|(identity, problem)| fail(Some(identity.digest.clone()), problem))
     }

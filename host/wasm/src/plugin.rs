@@ -4,9 +4,10 @@ use crate::bindings::{StagePlugin, StagePluginPre};
 use crate::check::Facts;
 use crate::convert;
 use crate::engine::Ticker;
-use crate::error::{CallError, CallProblem, Function, LoadProblem};
+use crate::error::{CallError, CallProblem, Function, LoadError, LoadProblem};
 use crate::link::Shared;
 use crate::memory::Memory;
+use crate::source;
 use crate::state::{Hit, Identity, State};
 use crate::wasi::World;
 use ilab_core::contract::{Context, Descriptor, Excerpt, Plan};
@@ -76,7 +77,7 @@ impl Plugin {
                 let _ = descriptors.set(about.stages.into_owned().into());
                 about.facts.into_owned()
             }
-            None => match shared.link(&identity.file, &identity.digest) {
+            None => match shared.link(&identity.path, &identity.digest) {
                 Ok((pre, facts)) => {
                     let _ = linked.set(pre);
                     facts
@@ -103,10 +104,23 @@ impl Plugin {
         &self.0.identity.digest
     }
 
-    /// The file it was loaded from.
+    /// What people know it by: the file it was loaded from, or what [`Host::load_pinned`](crate::Host::load_pinned) was told.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.0.identity.file
+    }
+
+    /// The component's bytes, read again from where it was loaded.
+    ///
+    /// # Errors
+    /// [`LoadError`] when they cannot be read, or are others by now.
+    pub fn bytes(&self) -> Result<Vec<u8>, LoadError> {
+        let Identity { file, path, digest } = &*self.0.identity;
+        source::bytes(path, self.0.shared.limits.component_bytes, digest).map_err(|problem| LoadError {
+            file: file.clone(),
+            digest: Some(digest.clone()),
+            problem,
+        })
     }
 
     /// The contract's version that it was built for.
@@ -258,7 +272,7 @@ impl Plugin {
     }
 
     fn error(&self, function: Function, stage: Option<&StageName>, problem: CallProblem) -> CallError {
-        let Identity { file, digest } = &*self.0.identity;
+        let Identity { file, digest, .. } = &*self.0.identity;
         CallError {
             file: file.clone(),
             digest: digest.clone(),
@@ -296,8 +310,8 @@ impl PluginInner {
         if let Some(pre) = self.linked.get() {
             return Ok(pre);
         }
-        let Identity { file, digest } = &*self.identity;
-        let (pre, _) = self.shared.link(file, digest).map_err(CallProblem::Load)?;
+        let Identity { path, digest, .. } = &*self.identity;
+        let (pre, _) = self.shared.link(path, digest).map_err(CallProblem::Load)?;
         Ok(self.linked.get_or_init(|| pre))
     }
 

@@ -13,7 +13,10 @@ use wasmtime::ResourceLimiter;
 /// Which component this is, for messages.
 #[derive(Debug)]
 pub(crate) struct Identity {
+    /// What people know it by: its file, or its reference in a registry.
     pub(crate) file: PathBuf,
+    /// Where its bytes are.
+    pub(crate) path: PathBuf,
     pub(crate) digest: PluginDigest,
 }
 

@@ -11,11 +11,11 @@ mod stages;
 mod top;
 
 pub use credentials::CredentialArgs;
-pub use plugin::{GrantArgs, PluginVerb};
+pub use plugin::{BenchArgs, CheckArgs, ContextArgs, GrantArgs, InspectArgs, PluginVerb, RenderArgs};
 pub use rbac::RbacArgs;
 pub use registry::{KeyArgs, LoadArgs, PullArgs, PushArgs, RegistryVerb, SaveArgs, SignArgs, VerifyArgs};
 pub use run::{DryRun, PreflightMode, RunArgs, Where, pairs};
 pub use show::ShowArgs;
-pub use sources::{LockArgs, Source, SourceArgs, early};
+pub use sources::{LockArgs, RegistryArgs, Source, TrustArgs, early};
 pub use stages::{StageFlags, command, parse, verb_of};
 pub use top::{Cli, DataVerb, ImageVerb, LocalState, LocalVerb, OutputFormat, RunsVerb, StoreArgs, Verb};

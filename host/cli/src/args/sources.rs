@@ -3,9 +3,11 @@
 
 use crate::CliError;
 use crate::load::PinnedPipeline;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Command, FromArgMatches};
-use ilab_registry::{Digest, Policy, Reference, RegistryOptions, SCHEME};
+use ilab_registry::{Digest, Policy, Reference, RegistryError, RegistryOptions, SCHEME};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::PathBuf;
 
 /// How registries are reached.
@@ -68,6 +70,14 @@ pub struct SourceArgs {
     #[arg(long, global = true, value_name = "FILE", env = "ILAB_PIPELINE")]
     pub pipeline: Option<PathBuf>,
     #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// Which plugins of registries are let in, and how registries are reached.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Plugins")]
+pub struct TrustArgs {
+    #[command(flatten)]
     pub lock: LockArgs,
     #[command(flatten)]
     pub policy: PolicyArgs,
@@ -87,6 +97,30 @@ pub enum Source {
     Lock(PathBuf),
     /// One plugin of a registry.
     Registry(Reference),
+}
+
+impl Source {
+    /// What one word names, whole: nothing parts it.
+    fn of(word: &OsStr) -> Result<Self, RegistryError> {
+        match word.to_str().filter(|text| text.starts_with(SCHEME)) {
+            Some(text) => text.parse().map(Self::Registry),
+            None => Ok(path(word.into())),
+        }
+    }
+
+    /// Takes a word of the command line.
+    pub fn parser() -> impl TypedValueParser<Value = Self> {
+        OsStringValueParser::new().try_map(|word| Self::of(&word))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) | Self::Lock(path) => path.display().fmt(f),
+            Self::Registry(reference) => reference.fmt(f),
+        }
+    }
 }
 
 impl SourceArgs {
@@ -119,10 +153,7 @@ fn split(text: &OsStr) -> Result<Vec<Source>, CliError> {
         Some(text) => text
             .split(',')
             .filter(|part| !part.is_empty())
-            .map(|part| match part.starts_with(SCHEME) {
-                true => Ok(Source::Registry(part.parse::<Reference>()?)),
-                false => Ok(path(part.into())),
-            })
+            .map(|part| Ok(Source::of(part.as_ref())?))
             .collect(),
         None => Ok(std::env::split_paths(text).filter(|p| !p.as_os_str().is_empty()).map(path).collect()),
     }

@@ -1,11 +1,13 @@
 //! What the loaded stages add to `run` and its like: their flags, the groups as subcommands, and the options that pick a stage.
 
 use super::top::Cli;
+use crate::{CliError, exit};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
-use ilab_core::graph::{FlagInfo, Pipeline, Selection, SelectorInfo};
+use ilab_core::graph::{FlagInfo, Offer, Pipeline, Selection, SelectorInfo};
+use ilab_core::names::StageName;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 /// The stages' part of the command line.
@@ -14,7 +16,14 @@ pub struct StageFlags {
     flags: Vec<FlagInfo>,
     selectors: Vec<SelectorInfo>,
     groups: Vec<(String, String)>,
+    /// Each stage with its group and its component, for messages.
+    stages: Vec<(StageName, String, String)>,
 }
+
+/// Subcommands of `run` that no stage brings.
+const OWN_GROUPS: [&str; 2] = ["help", "sdg"];
+/// Options that clap brings.
+const OWN_FLAGS: [&str; 2] = ["help", "version"];
 
 impl StageFlags {
     /// From the pipeline that was loaded.
@@ -36,14 +45,25 @@ impl StageFlags {
             .into_iter()
             .map(|g| (g.clone(), groups.remove(&g).unwrap_or_default().join("; ")))
             .collect();
-        Ok(Self { flags: ilab_core::graph::flags(&descriptors)?, selectors: pipeline.selectors(), groups })
+        let of = |offer: &Offer| {
+            let component = format!("{} ({})", offer.file, offer.digest.short());
+            (offer.name().clone(), offer.descriptor.group.to_string(), component)
+        };
+        Ok(Self {
+            flags: ilab_core::graph::flags(&descriptors)?,
+            selectors: pipeline.selectors(),
+            groups,
+            stages: pipeline.stages().iter().map(of).collect(),
+        })
     }
 
     /// What was given of the stages' flags: flag and text, in no order that matters.
     pub fn given(&self, matches: &ArgMatches) -> Vec<(String, String)> {
         self.flags
             .iter()
-            .filter_map(|f| Some((f.flag.clone(), matches.try_get_one::<String>(&f.flag).ok()??.clone())))
+            .filter_map(|f| {
+                Some((f.flag.clone(), matches.try_get_one::<String>(&id(&f.flag)).ok()??.clone()))
+            })
             .collect()
     }
 
@@ -61,22 +81,44 @@ impl StageFlags {
         let by = self
             .selectors
             .iter()
-            .filter_map(|s| Some((s.flag.clone(), matches.try_get_one::<String>(&s.flag).ok()??.clone())))
+            .filter_map(|s| {
+                Some((s.flag.clone(), matches.try_get_one::<String>(&id(&s.flag)).ok()??.clone()))
+            })
             .collect();
         Selection { group: matches.subcommand_name().map(str::to_owned), by }
     }
 
+    /// What stages claim that is not theirs: options that the host has for itself, and groups that are none.
+    fn claimed(&self, own: &BTreeSet<&str>) -> Vec<String> {
+        let mut claimed = Vec::new();
+        let said = |stage: &StageName, what: String| {
+            let component = self.stages.iter().find(|(name, ..)| name == stage).map(|(.., of)| of.as_str());
+            format!("{}: stage {stage}: {what}", component.unwrap_or_default())
+        };
+        for flag in self.flags.iter().filter(|flag| own.contains(flag.flag.as_str())) {
+            let what = format!("the option --{} is the host's own", flag.flag);
+            claimed.extend(flag.sets.iter().map(|target| said(&target.stage, what.clone())));
+        }
+        for (stage, group, _) in &self.stages {
+            let taken =
+                self.selectors.iter().filter(|s| s.group.as_str() == group && own.contains(s.flag.as_str()));
+            claimed.extend(taken.map(|s| said(stage, format!("the option --{} is the host's own", s.flag))));
+            if OWN_GROUPS.contains(&group.as_str()) {
+                claimed.push(said(stage, format!("a group cannot be called {group}")));
+            }
+        }
+        claimed
+    }
+
     /// Adds the flags to a verb, and of the groups those that are named.
     fn add_to(&self, mut run: Command, named: impl Fn(&str) -> bool) -> Command {
-        let taken: Vec<String> =
-            run.get_arguments().filter_map(|a| a.get_long().map(str::to_owned)).collect();
-        for flag in self.flags.iter().filter(|f| !taken.contains(&f.flag)) {
+        for flag in &self.flags {
             run = run.arg(flag_arg(flag));
         }
         for selector in &self.selectors {
             let values = PossibleValuesParser::new(selector.values.clone());
             run = run.arg(
-                Arg::new(selector.flag.clone())
+                Arg::new(id(&selector.flag))
                     .long(selector.flag.clone())
                     .global(true)
                     .value_parser(values)
@@ -94,6 +136,11 @@ impl StageFlags {
     }
 }
 
+/// The host's own options go by other names than their flags; a stage's must not meet those either.
+fn id(flag: &str) -> String {
+    format!("stage:{flag}")
+}
+
 fn flag_arg(flag: &FlagInfo) -> Arg {
     let default = flag.default().map(|d| match d {
         Value::String(text) => text.clone(),
@@ -108,7 +155,7 @@ fn flag_arg(flag: &FlagInfo) -> Arg {
     }
     let mut stages: Vec<String> = flag.sets.iter().map(|s| s.stage.to_string()).collect();
     stages.dedup();
-    let arg = Arg::new(flag.flag.clone())
+    let arg = Arg::new(id(&flag.flag))
         .long(flag.flag.clone())
         .global(true)
         .action(ArgAction::Set)
@@ -143,32 +190,55 @@ const LIKE_RUN: [&str; 3] = ["run", "show", "doctor"];
 
 /// The whole command line, with what the stages bring to the verb that is asked for. Without one, all that are like `run`
 /// get it: to each of them it adds as many options as all stages have.
-pub fn command(stages: &StageFlags, verb: Option<&str>) -> Command {
+///
+/// # Errors
+/// Stages that claim options or groups that are the host's.
+pub fn command(stages: &StageFlags, verb: Option<&str>) -> Result<Command, CliError> {
     with_groups(stages, verb, |_| true)
 }
 
-fn with_groups(stages: &StageFlags, verb: Option<&str>, named: impl Fn(&str) -> bool) -> Command {
-    let asked = LIKE_RUN.into_iter().filter(|like| verb.is_none_or(|verb| verb == *like));
-    asked.fold(Cli::command(), |cli, verb| {
-        cli.mut_subcommand(verb, |verb| {
+fn with_groups(
+    stages: &StageFlags,
+    verb: Option<&str>,
+    named: impl Fn(&str) -> bool,
+) -> Result<Command, CliError> {
+    let mut cli = Cli::command();
+    let asked: Vec<_> = LIKE_RUN.into_iter().filter(|like| verb.is_none_or(|verb| verb == *like)).collect();
+    let mut own: BTreeSet<&str> = cli.get_arguments().filter_map(Arg::get_long).chain(OWN_FLAGS).collect();
+    let verbs = cli.get_subcommands().filter(|verb| asked.contains(&verb.get_name()));
+    own.extend(verbs.flat_map(Command::get_arguments).filter_map(Arg::get_long));
+    let claimed = stages.claimed(&own);
+    if !claimed.is_empty() {
+        return Err(CliError::all(exit::PLUGIN, claimed));
+    }
+    for verb in asked {
+        cli = cli.mut_subcommand(verb, |verb| {
             stages.add_to(verb.subcommand_help_heading("Groups").subcommand_value_name("GROUP"), &named)
-        })
-    })
+        });
+    }
+    Ok(cli)
 }
 
 /// Parses the line.
 ///
 /// Every group takes every flag, so clap gives each of them a copy of all; six groups of hundred flags are a tenth of a dry run. A
 /// line that is in order needs only the groups whose names are on it, and what is wrong with another, or help, is said by the whole.
-pub fn parse(stages: &StageFlags, verb: Option<&str>, args: &[OsString]) -> Result<ArgMatches, clap::Error> {
+///
+/// # Errors
+/// As [`command`]; what is wrong with the line is inside.
+pub fn parse(
+    stages: &StageFlags,
+    verb: Option<&str>,
+    args: &[OsString],
+) -> Result<Result<ArgMatches, clap::Error>, CliError> {
     let on_it = |word: &str| args.iter().any(|arg| arg == word);
     if verb.is_some()
         && !["-h", "--help", "help"].into_iter().any(on_it)
-        && let Ok(matches) = with_groups(stages, verb, on_it).try_get_matches_from(args)
+        && let Ok(matches) = with_groups(stages, verb, on_it)?.try_get_matches_from(args)
     {
-        return Ok(matches);
+        return Ok(Ok(matches));
     }
-    command(stages, verb).try_get_matches_from(args)
+    Ok(command(stages, verb)?.try_get_matches_from(args))
 }
 
 /// The verb of a command line that cannot be parsed yet, where it is one that needs stages.
@@ -182,6 +252,51 @@ pub fn verb_of(args: &[OsString]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_the_hosts_own_is_claimed_by_no_stage() {
+        let stages = |descriptor: serde_json::Value| {
+            let digest = ilab_core::names::PluginDigest::of(b"");
+            let descriptor = serde_json::from_value(descriptor).unwrap();
+            let pipeline =
+                Pipeline::new(vec![Offer { descriptor, file: "evil.wasm".into(), digest }]).unwrap();
+            StageFlags::of(&pipeline).unwrap()
+        };
+        let described = |group: &str, flag: &str, selector: &str| {
+            serde_json::json!({
+                "name": "evil", "summary": "x", "group": group, "after": [], "credentials": [], "volumes": [],
+                "inputs": [], "outputs": [], "creates": [{"api-version": "batch/v1", "kind": "Job"}],
+                "selected-by": {"flag": selector, "value": "x"},
+                "parameters": [{"name": "x", "help": "x", "schema": {}, "default": 1, "flag": flag}],
+            })
+        };
+        // What is an option of `show` alone is in the way there.
+        for (group, flag, selector, verb, claimed) in [
+            ("evil", "evil-size", "evil-kind", None, ""),
+            ("evil", "plugins", "evil-kind", Some("run"), "the option --plugins is the host's own"),
+            ("evil", "verbose", "evil-kind", Some("doctor"), "the option --verbose is the host's own"),
+            ("evil", "version", "evil-kind", Some("run"), "the option --version is the host's own"),
+            ("evil", "evil-size", "namespace", Some("run"), "the option --namespace is the host's own"),
+            ("evil", "image", "evil-kind", Some("run"), ""),
+            ("evil", "image", "evil-kind", Some("show"), "the option --image is the host's own"),
+            ("help", "evil-size", "evil-kind", Some("run"), "a group cannot be called help"),
+            // What an own option is called inside the program is nobody's.
+            ("evil", "folder", "plugins-lock-file", None, ""),
+        ] {
+            let told = command(&stages(described(group, flag, selector)), verb);
+            match told {
+                Ok(command) => {
+                    command.debug_assert();
+                    assert_eq!(claimed, "", "{flag}");
+                }
+                Err(error) => {
+                    let text = &error.lines[0].text;
+                    assert!(text.starts_with("evil.wasm (sha256:") && text.ends_with(claimed), "{text}");
+                    assert!(!claimed.is_empty(), "{flag}: {text}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_verb_is_found_before_the_line_can_be_parsed() {

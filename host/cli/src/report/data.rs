@@ -2,6 +2,7 @@
 
 use crate::args::OutputFormat;
 use crate::{CliError, exit};
+use ilab_core::text::{is_unsafe, plain_json};
 use serde::Serialize;
 use std::io::Write;
 
@@ -12,7 +13,9 @@ use std::io::Write;
 pub fn print_data(data: &impl Serialize, format: Option<OutputFormat>) -> Result<(), CliError> {
     let text = match format {
         Some(OutputFormat::Json) => {
-            serde_json::to_string_pretty(data).map_err(|e| CliError::from_error(exit::FAILURE, &e))? + "\n"
+            let text =
+                serde_json::to_string_pretty(data).map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
+            plain_json(&text).into_owned() + "\n"
         }
         Some(OutputFormat::Yaml) | None => to_yaml(data)?,
     };
@@ -24,7 +27,17 @@ pub fn print_data(data: &impl Serialize, format: Option<OutputFormat>) -> Result
 /// # Errors
 /// When it has no YAML form.
 pub fn to_yaml(data: &impl Serialize) -> Result<String, CliError> {
-    serde_saphyr::to_string(data).map_err(|e| CliError::from_error(exit::FAILURE, &e))
+    let text = serde_saphyr::to_string(data).map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
+    plain_yaml(text, data)
+}
+
+/// YAML has no escapes but in quotes: where a text needs some, the document is written as JSON, which YAML is too.
+fn plain_yaml(text: String, data: &impl Serialize) -> Result<String, CliError> {
+    if !text.contains(|c: char| is_unsafe(c) && c != '\n') {
+        return Ok(text);
+    }
+    let json = serde_json::to_string_pretty(data).map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
+    Ok(plain_json(&json).into_owned() + "\n")
 }
 
 /// Writes to stdout.
@@ -47,6 +60,9 @@ pub fn write_documents(manifests: &[serde_json::Value]) -> Result<(), CliError> 
         text.push_str("---\n");
         serde_saphyr::to_fmt_writer(&mut text, manifest)
             .map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
+        if text.contains(|c: char| is_unsafe(c) && c != '\n') {
+            text = format!("---\n{}", to_yaml(manifest)?);
+        }
         write_out(&text)?;
     }
     Ok(())

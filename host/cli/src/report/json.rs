@@ -16,6 +16,6 @@ impl JsonLines {
     pub fn show(&self, event: &Event) -> Result<(), CliError> {
         let line =
             serde_json::to_string(event).map_err(|e| CliError::from_error(crate::exit::FAILURE, &e))?;
-        write_out(&(line + "\n"))
+        write_out(&(ilab_core::text::plain_json(&line).into_owned() + "\n"))
     }
 }

@@ -5,7 +5,8 @@ mod obtain;
 pub use obtain::{Obtainer, fetch, look_up, open_store, verify};
 
 use crate::CliError;
-use crate::args::{Source, SourceArgs};
+use crate::args::{Source, TrustArgs};
+use crate::grants::place;
 use ilab_registry::{Digest, Lock, Reference};
 use std::path::PathBuf;
 
@@ -25,23 +26,38 @@ pub struct Pinned {
     pub reference: Reference,
     /// The digest that its bytes must have.
     pub component: Digest,
+    /// The options under which it was let in, as words of a shell, so that another command can be told of it.
+    pub options: Vec<String>,
+    /// Where its grants are looked for.
+    pub grants: PathBuf,
 }
 
-/// Finds everything that the options name, and pulls what is not here yet.
+impl Pinned {
+    /// What names it to another command, from this folder.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let reference = std::iter::once(self.reference.to_string());
+        reference.chain(self.options.iter().cloned()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Finds everything that is named, and pulls what is not here yet.
 ///
 /// # Errors
 /// A reference that nothing vouches for, and what a lock or a registry has to say.
-pub fn find(args: &SourceArgs) -> Result<Vec<Found>, CliError> {
+pub fn find(sources: Vec<Source>, trust: &TrustArgs) -> Result<Vec<Found>, CliError> {
     let mut found = Vec::new();
-    let mut wanted: Vec<Reference> = Vec::new();
+    let mut wanted: Vec<(Reference, PathBuf)> = Vec::new();
     let mut locks: Vec<Lock> = Vec::new();
-    for source in args.sources()? {
+    for source in sources {
+        let grants = place(&source);
         match source {
             Source::Path(path) => found.push(Found { path, pinned: None }),
-            Source::Registry(reference) => wanted.push(reference),
+            Source::Registry(reference) => wanted.push((reference, grants)),
             Source::Lock(path) => {
                 let lock = Lock::read(&path)?;
-                wanted.extend(lock.plugins().iter().map(|locked| locked.reference.clone()));
+                let pinned = lock.plugins().iter();
+                wanted.extend(pinned.map(|locked| (locked.reference.clone(), grants.clone())));
                 locks.push(lock);
             }
         }
@@ -49,10 +65,10 @@ pub fn find(args: &SourceArgs) -> Result<Vec<Found>, CliError> {
     if wanted.is_empty() {
         return Ok(found);
     }
-    let obtainer = Obtainer::new(args, locks)?;
+    let obtainer = Obtainer::new(trust, locks)?;
     crate::block_on(async {
-        for reference in wanted {
-            let more = obtainer.obtain(&reference).await?;
+        for (reference, grants) in wanted {
+            let more = obtainer.obtain(&reference, grants).await?;
             let known = |f: &Found| f.pinned.as_ref().is_some_and(|p| p.component == more.component);
             if !found.iter().any(known) {
                 found.push(Found { path: obtainer.path(&more), pinned: Some(more) });

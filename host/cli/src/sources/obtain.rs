@@ -1,9 +1,10 @@
 //! One plugin of a registry: what its reference stands for, who vouches for it, and its bytes in the store.
 
 use super::Pinned;
-use crate::args::SourceArgs;
+use crate::args::{RegistryArgs, TrustArgs};
 use crate::report::TransferBar;
 use crate::{CliError, exit, folders};
+use ilab_core::text::shell_word;
 use ilab_objects::Progress;
 use ilab_registry::{
     Artifact, Digest, LOCK_FILE, Lock, Policy, Proof, Reference, Registry, RegistryError, Store,
@@ -28,22 +29,22 @@ pub struct Obtainer {
     store: Store,
     locks: Vec<Lock>,
     policy: Option<Policy>,
-    allowed: Vec<Digest>,
+    trust: TrustArgs,
 }
 
 impl Obtainer {
     /// With these locks, and the one that the options name or that lies here.
-    pub fn new(args: &SourceArgs, mut locks: Vec<Lock>) -> Result<Self, CliError> {
-        match &args.lock.plugins_lock {
+    pub fn new(trust: &TrustArgs, mut locks: Vec<Lock>) -> Result<Self, CliError> {
+        match &trust.lock.plugins_lock {
             Some(path) => locks.push(Lock::read(path)?),
             None => locks.push(Lock::read_or_new(Path::new(LOCK_FILE))?),
         }
         Ok(Self {
-            registry: Registry::new(args.registry.options())?,
+            registry: Registry::new(trust.registry.options())?,
             store: open_store()?,
             locks,
-            policy: args.policy.read()?,
-            allowed: args.allow_unsigned.clone(),
+            policy: trust.policy.read()?,
+            trust: trust.clone(),
         })
     }
 
@@ -52,9 +53,10 @@ impl Obtainer {
         self.store.path(&pinned.component)
     }
 
-    /// Brings a plugin into the store, if somebody vouches for it.
-    pub async fn obtain(&self, reference: &Reference) -> Result<Pinned, CliError> {
-        let locked = self.locks.iter().find_map(|lock| lock.find(reference));
+    /// Brings a plugin into the store, if somebody vouches for it. `grants` is where its grants are looked for.
+    pub async fn obtain(&self, reference: &Reference, grants: PathBuf) -> Result<Pinned, CliError> {
+        let found = self.locks.iter().find_map(|lock| Some((lock, lock.find(reference)?)));
+        let (lock, locked) = found.unzip();
         let at = locked.map_or_else(|| reference.clone(), ilab_registry::Locked::pinned);
         let (artifact, here) = look_up(&self.registry, &self.store, &at).await?;
         match locked {
@@ -71,7 +73,27 @@ impl Obtainer {
         if !here {
             fetch(&self.registry, &self.store, &artifact).await?;
         }
-        Ok(Pinned { reference: artifact.reference, component: artifact.component })
+        let options = self.options(lock, &artifact);
+        Ok(Pinned { reference: artifact.reference, component: artifact.component, options, grants })
+    }
+
+    /// The options that let another command have the same plugin.
+    fn options(&self, lock: Option<&Lock>, artifact: &Artifact) -> Vec<String> {
+        let mut options = Vec::new();
+        let path = |path: &Path| shell_word(&path.display().to_string());
+        // The lock of this folder is looked at anyhow.
+        if let Some(lock) = lock.filter(|lock| lock.path() != Path::new(LOCK_FILE)) {
+            options.push(format!("--plugins-lock {}", path(lock.path())));
+        }
+        let allowed = self.trust.allow_unsigned.iter();
+        let is_it = |digest: &&Digest| **digest == artifact.manifest || **digest == artifact.component;
+        options.extend(allowed.filter(is_it).map(|digest| format!("--allow-unsigned {digest}")));
+        let policy = self.trust.policy.verification_policy.iter();
+        options.extend(policy.map(|policy| format!("--verification-policy {}", path(policy))));
+        let RegistryArgs { registry_plain_http, registry_ca_file } = &self.trust.registry;
+        options.extend(registry_plain_http.then(|| "--registry-plain-http".to_owned()));
+        options.extend(registry_ca_file.iter().map(|file| format!("--registry-ca-file {}", path(file))));
+        options
     }
 
     /// A policy decides alone where there is one, and a lock where there is none; who names a digest has looked himself.
@@ -81,7 +103,12 @@ impl Obtainer {
         artifact: &Artifact,
         locked: bool,
     ) -> Result<(), CliError> {
-        if self.allowed.iter().any(|digest| *digest == artifact.manifest || *digest == artifact.component) {
+        if self
+            .trust
+            .allow_unsigned
+            .iter()
+            .any(|digest| *digest == artifact.manifest || *digest == artifact.component)
+        {
             return Ok(());
         }
         match &self.policy {
@@ -92,8 +119,8 @@ impl Obtainer {
                 format!("nobody vouches for {reference} ({}): no lock pins it", artifact.manifest),
             )
             .hint(format!(
-                "look at it and pin it with `ilab-host plugin pull --lock {reference}`, have it verified with --verification-policy, or run it once with --allow-unsigned {}",
-                artifact.manifest
+                "pin it with `ilab-host plugin pull --lock {reference}`, have it verified with --verification-policy, or look at it with `ilab-host plugin inspect {reference} --allow-unsigned {manifest}`, which lets it in this once",
+                manifest = artifact.manifest
             ))),
         }
     }

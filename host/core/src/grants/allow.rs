@@ -6,9 +6,11 @@ use crate::graph::Offer;
 use crate::guard::{Bounds, Exemption, Images, Level, Limits, Policy, exemptable, shown};
 use crate::names::{PluginDigest, StageName};
 use crate::quantity::milli;
-use crate::text::{escaped, quoted};
+use crate::text::{escaped, quoted, shell_word};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What a grants file is called where it is looked for.
+pub const GRANTS_FILE: &str = "grants.yaml";
 const GRANT: &str = "its grant";
 const CEILING: &str = "the ceiling";
 /// A limit of what its claims hold, and not of what its pods take.
@@ -23,6 +25,17 @@ pub struct Grants {
     pub looked: Vec<String>,
     /// Whether a component without a grant gets what it asks for, as far as the ceilings allow.
     pub allow_ungranted: bool,
+    /// Components that lie in no folder of the operator's, and how they are named to `plugin grant`.
+    pub addresses: BTreeMap<PluginDigest, Address>,
+}
+
+/// How a component of a registry is named on a command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Address {
+    /// Its reference, and the options under which it was let in, as words of a shell.
+    pub words: String,
+    /// The grants file that counts for it where none is named.
+    pub grants: String,
 }
 
 /// What one stage may have.
@@ -54,6 +67,8 @@ pub enum Withheld {
         looked: Vec<String>,
         /// A grant for another digest of the same file.
         other: Option<PluginDigest>,
+        /// The command that proposes one.
+        command: String,
     },
     /// A credential or a volume that the grant or a ceiling does not name.
     #[error("stage {stage} of {} ({}) asks for the {what} {}, which {whose} ({}) does not name", escaped(.file, 200), .digest.short(), quoted(.name, 60), escaped(.source_file, 200))]
@@ -72,6 +87,8 @@ pub enum Withheld {
         whose: &'static str,
         /// The grants file.
         source_file: String,
+        /// The command that proposes a larger grant.
+        command: String,
     },
     /// Larger claims than are allowed.
     #[error("stage {stage} of {} ({}) asks for {takes} of storage, and {whose} ({}) allows {most}", escaped(.file, 200), .digest.short(), escaped(.source_file, 200))]
@@ -90,6 +107,8 @@ pub enum Withheld {
         whose: &'static str,
         /// The grants file.
         source_file: String,
+        /// The command that proposes a larger grant.
+        command: String,
     },
 }
 
@@ -113,27 +132,16 @@ impl Withheld {
     /// What to try.
     #[must_use]
     pub fn hint(&self) -> String {
-        let (file, source) = match self {
-            Self::Ungranted { file, looked, .. } => (file, looked.first()),
-            Self::Word { file, source_file, .. } | Self::Storage { file, source_file, .. } => {
-                (file, Some(source_file))
-            }
-        };
-        let beside = file
-            .rsplit_once('/')
-            .map_or_else(|| "grants.yaml".to_owned(), |(at, _)| format!("{at}/grants.yaml"));
-        let grants =
-            source.filter(|source| **source != beside).map_or_else(String::new, |s| format!(" --grants {s}"));
         match self {
-            Self::Ungranted { .. } => format!(
-                "`ilab-host plugin grant {file}{grants}` shows the least that it needs, --write grants it; --allow-ungranted does without, this once"
+            Self::Ungranted { command, .. } => format!(
+                "`{command}` shows the least that it needs, --write grants it; --allow-ungranted does without, this once"
             ),
             Self::Word { whose: CEILING, .. } | Self::Storage { whose: CEILING, .. } => {
                 "whoever keeps the ceiling decides".to_owned()
             }
-            _ => format!(
-                "`ilab-host plugin grant {file}{grants}` shows what it asks for as a diff of what it is granted"
-            ),
+            Self::Word { command, .. } | Self::Storage { command, .. } => {
+                format!("`{command}` shows what it asks for as a diff of what it is granted")
+            }
         }
     }
 }
@@ -170,6 +178,7 @@ impl Grants {
                 digest: digest.clone(),
                 looked: self.looked.clone(),
                 other: self.other(file),
+                command: self.command(offer, self.looked.first().map(String::as_str)),
             }]);
         }
         let mut allowance = Allowance { kinds: descriptor.creates.clone(), ..Allowance::default() };
@@ -177,14 +186,14 @@ impl Grants {
         if let Some((source, grant)) = found {
             allowance.granted = true;
             allowance.of_grant(grant);
-            let words = Words { offer, whose: GRANT, source };
+            let words = Words { grants: self, offer, whose: GRANT, source };
             withheld.extend(words.outside("credential", credentials(descriptor), &grant.credentials));
             withheld.extend(words.outside("volume", volumes(descriptor), &grant.volumes));
             withheld.extend(words.storage(grant.limits.as_ref()));
         }
         for (source, ceiling) in self.ceilings() {
             allowance.of_ceiling(ceiling);
-            let words = Words { offer, whose: CEILING, source };
+            let words = Words { grants: self, offer, whose: CEILING, source };
             if let Some(known) = &ceiling.credentials {
                 withheld.extend(words.outside("credential", credentials(descriptor), known));
             }
@@ -201,9 +210,29 @@ impl Grants {
         self.files.iter().find_map(|file| Some((file.name.as_str(), &file.grants[grants(file)?])))
     }
 
+    /// The command that proposes a grant for a component, into the file that counts for it.
+    fn command(&self, offer: &Offer, source: Option<&str>) -> String {
+        let address = self.addresses.get(&offer.digest);
+        // Where `plugin grant` writes when nobody says.
+        let default = match (address, offer.file.rsplit_once('/')) {
+            (None, Some((folder, _))) => format!("{folder}/{GRANTS_FILE}"),
+            _ => GRANTS_FILE.to_owned(),
+        };
+        let words = address.map_or_else(|| shell_word(&offer.file), |address| address.words.clone());
+        let wanted = source.or(address.map(|address| address.grants.as_str()));
+        match wanted.filter(|wanted| *wanted != default) {
+            Some(wanted) => format!("ilab-host plugin grant {words} --grants {}", shell_word(wanted)),
+            None => format!("ilab-host plugin grant {words}"),
+        }
+    }
+
     /// The digest that a file of this name was granted under.
     fn other(&self, file: &str) -> Option<PluginDigest> {
-        let name = |path: &str| path.rsplit('/').next().unwrap_or("").to_owned();
+        // A reference is what it says before its digest; of a file, the folder says nothing.
+        let name = |path: &str| match path.split_once("://") {
+            Some(_) => path.split('@').next().unwrap_or("").to_owned(),
+            None => path.rsplit('/').next().unwrap_or("").to_owned(),
+        };
         let wanted = name(file);
         let mut grants = self.files.iter().flat_map(|file| &file.grants);
         grants
@@ -267,6 +296,7 @@ fn limits(whose: &'static str, closed: bool, given: Option<&BTreeMap<String, Str
 }
 
 struct Words<'a> {
+    grants: &'a Grants,
     offer: &'a Offer,
     whose: &'static str,
     source: &'a str,
@@ -284,6 +314,7 @@ impl Words<'_> {
                 name: name.clone(),
                 whose: self.whose,
                 source_file: self.source.to_owned(),
+                command: self.grants.command(self.offer, Some(self.source)),
             })
             .collect()
     }
@@ -299,6 +330,7 @@ impl Words<'_> {
             most: shown(most),
             whose: self.whose,
             source_file: self.source.to_owned(),
+            command: self.grants.command(self.offer, Some(self.source)),
         })
     }
 }

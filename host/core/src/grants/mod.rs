@@ -9,7 +9,7 @@ mod file;
 mod propose;
 mod text;
 
-pub use allow::{Allowance, Grants, Withheld};
+pub use allow::{Address, Allowance, GRANTS_FILE, Grants, Withheld};
 pub use file::{
     API_VERSION, Ceiling, GrantedExemption, GrantedKind, GrantsError, GrantsFile, MAX_GRANTS_BYTES,
     PluginGrant, parse_grants,

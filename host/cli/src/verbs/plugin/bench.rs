@@ -1,8 +1,8 @@
 //! `plugin bench`: how fast a component's stages render, and whether they became slower.
 
-use super::load::load_alone;
+use super::load::load_one;
 use super::sample;
-use crate::args::OutputFormat;
+use crate::args::BenchArgs;
 use crate::load::read_yaml;
 use crate::report::{print_data, write_out};
 use crate::{CliError, exit};
@@ -10,34 +10,13 @@ use ilab_author::{Baseline, Measured};
 use ilab_core::names::StageName;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// What is measured, and what it is compared with.
-pub struct Bench<'a> {
-    /// The component.
-    pub file: &'a Path,
-    /// One stage; none: all.
-    pub stage: Option<&'a str>,
-    /// What is rendered.
-    pub context: Option<&'a Path>,
-    /// Parameters.
-    pub set: &'a [String],
-    /// How long each stage is rendered.
-    pub seconds: f64,
-    /// Measurements to compare with.
-    pub baseline: Option<PathBuf>,
-    /// Where these measurements go.
-    pub save: Option<PathBuf>,
-    /// What is no regression yet.
-    pub tolerance: f64,
-}
 
 /// Measures, compares, keeps.
 ///
 /// # Errors
 /// With its own code, when a stage became slower.
-pub fn run(bench: &Bench<'_>, format: Option<OutputFormat>) -> Result<(), CliError> {
+pub fn run(bench: &BenchArgs) -> Result<(), CliError> {
     let before: Option<Baseline> = bench
         .baseline
         .as_ref()
@@ -46,17 +25,17 @@ pub fn run(bench: &Bench<'_>, format: Option<OutputFormat>) -> Result<(), CliErr
                 .map_err(|e| CliError::usage(format!("{}: no measurements: {e}", path.display())))
         })
         .transpose()?;
-    let wanted = bench.stage.map(StageName::new).transpose()?;
-    let loaded = load_alone(bench.file)?;
-    let stages = match (&wanted, bench.context) {
+    let wanted = bench.stage.as_deref().map(StageName::new).transpose()?;
+    let loaded = load_one(&bench.source, &bench.trust, wanted.as_ref())?;
+    let stages = match (&wanted, &bench.context.context) {
         (None, None) => loaded.stages.iter().collect(),
-        _ => vec![sample::stage(&loaded.stages, bench.file, wanted.as_ref())?],
+        _ => vec![sample::stage(&loaded.stages, &loaded.name(), wanted.as_ref())?],
     };
     let time = Duration::try_from_secs_f64(bench.seconds)
         .map_err(|e| CliError::usage(format!("--seconds {}: {e}", bench.seconds)))?;
     let mut render = BTreeMap::new();
     for descriptor in stages {
-        let context = sample::context(descriptor, bench.context, bench.set)?;
+        let context = sample::context(descriptor, &bench.context, &*loaded.known)?;
         let measured = Measured::render(&loaded.plugin, descriptor, &context, time)?;
         render.insert(descriptor.name.clone(), measured);
     }
@@ -65,8 +44,8 @@ pub fn run(bench: &Bench<'_>, format: Option<OutputFormat>) -> Result<(), CliErr
         let text = crate::report::to_yaml(&now)?;
         std::fs::write(path, text).map_err(|e| CliError::usage(format!("{}: {e}", path.display())))?;
     }
-    match format {
-        Some(_) => print_data(&now, format)?,
+    match bench.output.output {
+        Some(_) => print_data(&now, bench.output.output)?,
         None => write_out(&table(&now, before.as_ref()))?,
     }
     let slower = before.map(|before| now.regressions(&before, bench.tolerance)).unwrap_or_default();

@@ -1,9 +1,9 @@
 //! `plugin grant`: the least that components need, as a diff of the grants file.
 
+use super::load::{Alone, load_all};
 use super::sample;
-use crate::args::GrantArgs;
-use crate::grants::{beside, read};
-use crate::load::host;
+use crate::args::{ContextArgs, GrantArgs};
+use crate::grants::{place, read};
 use crate::report::{print_data, write_out};
 use crate::{CliError, exit};
 use ilab_core::contract::{Context, Descriptor};
@@ -11,7 +11,6 @@ use ilab_core::grants::{PluginGrant, Proposal, Rendered, document, parse_grants,
 use ilab_core::graph::Offer;
 use ilab_core::plan::check_plan;
 use ilab_core::text::{chain, escaped};
-use ilab_wasm::Plugin;
 use ilab_wasm::escape::escape;
 use similar::TextDiff;
 use std::path::{Path, PathBuf};
@@ -28,18 +27,16 @@ struct Target {
 /// # Errors
 /// A component that cannot be loaded; a grants file that is none or cannot be written; a parameter that is wrong.
 pub fn run(args: &GrantArgs) -> Result<(), CliError> {
-    let host = host()?;
-    let mut plugins: Vec<(PathBuf, Plugin)> = Vec::new();
-    for path in &args.files {
-        let target = args.grants.clone().unwrap_or_else(|| beside(path));
-        let loaded = host.load_paths(std::slice::from_ref(path))?;
-        plugins.extend(loaded.into_iter().map(|plugin| (target.clone(), plugin)));
+    let mut plugins: Vec<(PathBuf, Alone)> = Vec::new();
+    for source in &args.sources {
+        let target = args.grants.clone().unwrap_or_else(|| place(source));
+        let loaded = load_all(source, &args.trust)?;
+        plugins.extend(loaded.into_iter().map(|alone| (target.clone(), alone)));
     }
     let mut offers: Vec<(usize, Offer)> = Vec::new();
-    for (index, (_, plugin)) in plugins.iter().enumerate() {
-        for descriptor in plugin.stages()? {
-            let (file, digest) = (plugin.file().display().to_string(), plugin.digest().clone());
-            let offer = Offer { descriptor, file, digest };
+    for (index, (_, alone)) in plugins.iter().enumerate() {
+        for descriptor in alone.stages.iter().cloned() {
+            let offer = Offer { descriptor, file: alone.name(), digest: alone.plugin.digest().clone() };
             offer.validate().map_err(|e| crate::load::graph_error(&e))?;
             offers.push((index, offer));
         }
@@ -47,10 +44,10 @@ pub fn run(args: &GrantArgs) -> Result<(), CliError> {
     check_sets(&args.set, &offers)?;
     let mut targets: Vec<Target> = Vec::new();
     let mut grants = Vec::new();
-    for (index, (path, plugin)) in plugins.iter().enumerate() {
+    for (index, (path, alone)) in plugins.iter().enumerate() {
         let stages: Vec<&Offer> =
             offers.iter().filter(|(of, _)| *of == index).map(|(_, offer)| offer).collect();
-        let (mut proposal, whole) = proposed(path, plugin, &stages, &offers, &args.set)?;
+        let (mut proposal, whole) = proposed(path, alone, &stages, &offers, &args.set)?;
         if !args.image.is_empty() {
             proposal.grant.images.clone_from(&args.image);
         }
@@ -130,15 +127,13 @@ fn diff(target: &Target) -> String {
 /// What one component would be granted, and whether all of its stages could be rendered.
 fn proposed(
     target: &Path,
-    plugin: &Plugin,
+    alone: &Alone,
     stages: &[&Offer],
     all: &[(usize, Offer)],
     sets: &[String],
 ) -> Result<(Proposal, bool), CliError> {
-    let folder = target.parent().unwrap_or_else(|| Path::new(""));
-    let file = plugin.file();
-    // As seen from the grants file, so that the folder can be moved.
-    let name = file.strip_prefix(folder).ok().or_else(|| file.file_name().map(Path::new)).unwrap_or(file);
+    let plugin = &alone.plugin;
+    let name = name_in(target, alone);
     let mut rendered = Vec::new();
     let mut whole = true;
     for offer in stages {
@@ -163,21 +158,25 @@ fn proposed(
         };
         rendered.push(Rendered { offer: (*offer).clone(), context, plan });
     }
-    Ok((propose(&name.display().to_string(), plugin.digest(), &rendered), whole))
+    Ok((propose(&name, plugin.digest(), &rendered), whole))
+}
+
+/// What a component is called in a grants file: its reference, without what another build would change; or its file as seen from
+/// there, so that the folder can be moved.
+fn name_in(target: &Path, alone: &Alone) -> String {
+    if let Some(pinned) = &alone.pinned {
+        return pinned.reference.unpinned().to_string();
+    }
+    let (folder, file) = (target.parent().unwrap_or_else(|| Path::new("")), alone.plugin.file());
+    let seen = file.strip_prefix(folder).ok().or_else(|| file.file_name().map(Path::new));
+    seen.unwrap_or(file).display().to_string()
 }
 
 /// Samples, as a dry run has them: the outputs of the other components' stages are sampled by those who hand them on.
 fn context(descriptor: &Descriptor, all: &[(usize, Offer)], sets: &[String]) -> Result<Context, CliError> {
     let own = |set: &String| Some(set.strip_prefix(descriptor.name.as_str())?.strip_prefix('.')?.to_owned());
-    let mut context = sample::context(descriptor, None, &sets.iter().filter_map(own).collect::<Vec<_>>())?;
-    for (input, value) in &mut context.inputs {
-        let Some((stage, output)) = input.split_once('.') else { continue };
-        let producer = all.iter().map(|(_, offer)| &offer.descriptor).find(|d| d.name.as_str() == stage);
-        if let Some(known) = producer.and_then(|d| d.outputs.iter().find(|known| known.name == output)) {
-            value.clone_from(&known.sample);
-        }
-    }
-    Ok(context)
+    let given = ContextArgs { context: None, set: sets.iter().filter_map(own).collect() };
+    sample::context(descriptor, &given, all.iter().map(|(_, offer)| &offer.descriptor))
 }
 
 fn check_sets(sets: &[String], offers: &[(usize, Offer)]) -> Result<(), CliError> {

@@ -29,27 +29,11 @@ pub fn run(verb: PluginVerb) -> Result<(), CliError> {
         PluginVerb::New { name, lang, into } => new::run(&name, lang, into),
         PluginVerb::Build { folder, file, lang, watch } => build::run(&folder, file, lang, watch),
         PluginVerb::Grant(args) => grant::run(&args),
-        PluginVerb::Inspect { file, output } => inspect::run(&file, output.output),
-        PluginVerb::Render { file, stage, context, set, output } => {
-            render::run(&file, stage.as_deref(), context.as_deref(), &set, output.output)
-        }
-        PluginVerb::Check { file, context, set, strict, output } => {
-            check::run(&file, context.as_deref(), &set, strict, output.output)
-        }
+        PluginVerb::Inspect(args) => inspect::run(&args),
+        PluginVerb::Render(args) => render::run(&args),
+        PluginVerb::Check(args) => check::run(&args),
         PluginVerb::Test { what, cases, bless, output } => test::run(&what, cases, bless, output.output),
-        PluginVerb::Bench { file, stage, context, set, seconds, baseline, save, tolerance, output } => {
-            let bench = bench::Bench {
-                file: &file,
-                stage: stage.as_deref(),
-                context: context.as_deref(),
-                set: &set,
-                seconds,
-                baseline,
-                save,
-                tolerance,
-            };
-            bench::run(&bench, output.output)
-        }
+        PluginVerb::Bench(args) => bench::run(&args),
         PluginVerb::Registry(verb) => crate::block_on(registry(verb)),
     }
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Pushes it. What is no stage component is refused here, before others pull it.
 pub async fn run(args: PushArgs) -> Result<(), CliError> {
     let mut annotations = pairs("annotation", &args.annotation)?;
-    let Alone { plugin, stages } = load_alone(&args.file)?;
+    let Alone { plugin, stages, .. } = load_alone(&args.file)?;
     let bytes =
         std::fs::read(&args.file).map_err(|e| CliError::usage(format!("{}: {e}", args.file.display())))?;
     for (key, value) in told(&stages) {
