@@ -267,8 +267,9 @@ impl Check<'_> {
                 format!("{} is not valid: use upper-case letters, digits and `_`", quoted(name, 80)),
             );
         }
-        const SECRET: [&str; 7] =
-            ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY"];
+        // A proxy's address may have its password in it.
+        const SECRET: [&str; 8] =
+            ["SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY", "PROXY"];
         const HOST: [&str; 8] =
             ["PATH", "HOME", "USER", "SHELL", "KUBECONFIG", "PWD", "HOSTNAME", "SSH_AUTH_SOCK"];
         if HOST.contains(&name)

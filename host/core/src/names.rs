@@ -1,11 +1,12 @@
 //! Newtypes for the names that cross crate boundaries, so that one cannot be taken for another.
 
+use crate::text::quoted;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A name that breaks the rules of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {name:?} is not valid: {rule}")]
+#[error("{what} {} is not valid: {rule}", quoted(.name, 100))]
 pub struct InvalidName {
     /// What was to be named, for example `run name`.
     pub what: &'static str,

@@ -4,10 +4,14 @@ use crate::escape::escape;
 use crate::limits::bytes;
 use ilab_core::contract::StageError;
 use ilab_core::names::{InvalidName, PluginDigest, StageName};
+use ilab_core::text::escaped;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
+
+/// How much of what a stage says is wrong is told.
+const LONGEST: usize = 600;
 
 /// The host cannot be set up.
 #[derive(Debug, Error)]
@@ -85,7 +89,7 @@ pub enum LoadProblem {
     #[error("the component is truncated")]
     Truncated,
     /// The bytes do not validate.
-    #[error("not a valid component: {detail}")]
+    #[error("not a valid component: {}", escape(detail))]
     Invalid {
         /// What the validator says.
         detail: String,
@@ -111,7 +115,7 @@ pub enum LoadProblem {
         imports: Vec<String>,
     },
     /// Right names, wrong types.
-    #[error("does not fit the interface ilab:pipeline/stage: {detail}")]
+    #[error("does not fit the interface ilab:pipeline/stage: {}", escape(detail))]
     Signature {
         /// What the linker says.
         detail: String,
@@ -123,7 +127,7 @@ pub enum LoadProblem {
         limit: Duration,
     },
     /// The compiler failed or died.
-    #[error("cannot be compiled: {detail}")]
+    #[error("cannot be compiled: {}", escape(detail))]
     Compile {
         /// What is known.
         detail: String,
@@ -205,7 +209,7 @@ pub struct CallError {
 #[derive(Debug, Error)]
 pub enum CallProblem {
     /// The stage itself says so.
-    #[error("{}", escape(&.0.to_string()))]
+    #[error("{}", said(.0))]
     Stage(StageError),
     /// The component does not offer it.
     #[error("no such stage; it offers {}", list(offers))]
@@ -272,7 +276,7 @@ pub enum CallProblem {
         found: &'static str,
     },
     /// A name breaks the rules.
-    #[error("{path}: {}", escape(&source.to_string()))]
+    #[error("{path}: {source}")]
     Name {
         /// Where in what was returned.
         path: String,
@@ -314,6 +318,12 @@ pub enum EncodeError {
         /// What the encoder says.
         detail: String,
     },
+}
+
+/// What a stage says is wrong, on one line of bounded length.
+fn said(error: &StageError) -> String {
+    let text = error.to_string();
+    if text.trim().is_empty() { "it does not say why not".to_owned() } else { escaped(&text, LONGEST) }
 }
 
 /// Names for people: at most eight of them, made safe.

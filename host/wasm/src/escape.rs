@@ -3,6 +3,7 @@
 //! Guests, containers and clusters send text that ends on a terminal. Control characters there can move the cursor,
 //! retitle the window or answer for the user; bidirectional and invisible ones can make one thing read as another.
 
+use ilab_core::text::is_unsafe;
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -48,18 +49,6 @@ fn neutralise(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
-}
-
-/// Whether a terminal, or a reader, may be misled by it.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            // Bidirectional marks, embeddings, overrides and isolates.
-            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            // Line and paragraph separators, zero-width space, word joiner and invisible operators, byte-order mark.
-            | '\u{2028}' | '\u{2029}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}'
-            // Interlinear annotations and tag characters: text that no one sees.
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -67,11 +67,15 @@ impl Seen {
 
 /// Opens a component's file after a look at its size and its first bytes.
 fn open(path: &Path, limit: u64) -> Result<(File, Metadata), LoadProblem> {
+    let regular = |meta: &Metadata| match meta.is_file() {
+        true => Ok(()),
+        false => Err(LoadProblem::Io(io::Error::other("not a regular file"))),
+    };
+    // Before it is opened, too: to open a pipe is to wait for who writes to it.
+    regular(&std::fs::metadata(path).map_err(LoadProblem::Io)?)?;
     let mut file = File::open(path).map_err(LoadProblem::Io)?;
     let meta = file.metadata().map_err(LoadProblem::Io)?;
-    if !meta.is_file() {
-        return Err(LoadProblem::Io(io::Error::other("not a regular file")));
-    }
+    regular(&meta)?;
     if meta.len() > limit {
         return Err(LoadProblem::TooLarge { size: meta.len(), limit });
     }
