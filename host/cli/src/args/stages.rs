@@ -21,7 +21,7 @@ pub struct StageFlags {
 }
 
 /// Subcommands of `run` that no stage brings.
-const OWN_GROUPS: [&str; 2] = ["help", "sdg"];
+const OWN_GROUPS: [&str; 2] = ["help", NO_GROUP];
 /// Options that clap brings.
 const OWN_FLAGS: [&str; 2] = ["help", "version"];
 

@@ -21,4 +21,5 @@ mod pytorch;
 mod queues;
 mod quotas;
 mod removal;
+mod strangers;
 mod tokens;
