@@ -65,8 +65,26 @@ impl Lock {
     /// [`RegistryError::File`] when it cannot be read, [`RegistryError::Content`] for unknown words, another version, or one
     /// reference twice.
     pub fn read(path: &Path) -> Result<Self, RegistryError> {
+        Self::of(path, crate::yaml::read(path, LIMIT)?)
+    }
+
+    /// Reads the text of one. `path` is for messages, and for [`write`](Self::write).
+    ///
+    /// # Errors
+    /// [`RegistryError::Content`] as for [`read`](Self::read).
+    ///
+    /// ```
+    /// use ilab_registry::Lock;
+    /// let lock = Lock::parse("plugins.lock".as_ref(), "apiVersion: ilab.dev/v1\nkind: PluginLock\nplugins: []\n")?;
+    /// assert!(lock.plugins().is_empty());
+    /// # Ok::<(), ilab_registry::RegistryError>(())
+    /// ```
+    pub fn parse(path: &Path, text: &str) -> Result<Self, RegistryError> {
+        Self::of(path, crate::yaml::parse(path, text)?)
+    }
+
+    fn of(path: &Path, document: Document) -> Result<Self, RegistryError> {
         let refuse = |problem: String| Err(RegistryError::content(path, problem));
-        let document: Document = crate::yaml::read(path, LIMIT)?;
         if document.api_version != API_VERSION || document.kind != KIND {
             return refuse(format!(
                 "is no lock of this host: it needs apiVersion: {API_VERSION} and kind: {KIND}"
@@ -135,12 +153,11 @@ impl Lock {
         self.plugins.sort_by(|a, b| a.reference.cmp(&b.reference));
     }
 
-    /// Writes the file, whole or not at all.
+    /// What the file says.
     ///
     /// # Errors
-    /// [`RegistryError::File`].
-    pub fn write(&self) -> Result<(), RegistryError> {
-        let fail = |e| RegistryError::file("write", &self.path, e);
+    /// [`RegistryError::Content`] for what has no YAML form; everything that was read has one.
+    pub fn text(&self) -> Result<String, RegistryError> {
         let document = Document {
             api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
@@ -148,11 +165,21 @@ impl Lock {
         };
         let text = serde_saphyr::to_string(&document)
             .map_err(|e| RegistryError::content(&self.path, format!("has no YAML form: {e}")))?;
+        Ok(format!("{HEAD}{text}"))
+    }
+
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`RegistryError::File`].
+    pub fn write(&self) -> Result<(), RegistryError> {
+        let fail = |e| RegistryError::file("write", &self.path, e);
+        let text = self.text()?;
         let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // Not for the owner alone, as a temporary file is: a lock is a file like any other in a repository.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).map_err(fail)?;
-        file.write_all(HEAD.as_bytes()).and_then(|()| file.write_all(text.as_bytes())).map_err(fail)?;
+        file.write_all(text.as_bytes()).map_err(fail)?;
         file.persist(&self.path).map(drop).map_err(|e| fail(e.error))
     }
 }

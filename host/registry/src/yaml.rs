@@ -14,8 +14,10 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<T, Re
     if size as u64 > limit {
         return Err(RegistryError::content(path, format!("is longer than {limit} bytes")));
     }
-    serde_saphyr::from_str(&text).map_err(|e| {
-        let said = e.to_string();
-        RegistryError::content(path, said.lines().next().unwrap_or_default().trim_start_matches("error: "))
-    })
+    parse(path, &text)
+}
+
+/// Reads the text of such a document. `path` is for messages.
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, RegistryError> {
+    serde_saphyr::from_str(text).map_err(|e| RegistryError::content(path, ilab_core::text::yaml_problem(&e)))
 }

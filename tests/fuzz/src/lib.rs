@@ -4,6 +4,7 @@
 //! libFuzzer. A find is kept in `corpus/<target>` with a name that says what it was.
 
 mod archive;
+mod component;
 mod files;
 mod guard;
 mod plan;
@@ -12,7 +13,8 @@ mod pss;
 mod verdict;
 
 pub use archive::archive;
-pub use files::{grants, pipeline, values};
+pub use component::{changed, component};
+pub use files::{grants, lock, pipeline, values};
 pub use guard::guard;
 pub use plan::plan;
 pub use verdict::verdict;
@@ -21,10 +23,12 @@ pub use verdict::verdict;
 pub type Target = fn(&[u8]);
 
 /// All targets by the names of their folders in the corpus.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("archive", archive),
+    ("component", component),
     ("grants", grants),
     ("guard", guard),
+    ("lock", lock),
     ("pipeline", pipeline),
     ("plan", plan),
     ("values", values),
