@@ -4,7 +4,7 @@ mod common;
 
 use common::place::{Place, reference, wasm};
 use common::plugins;
-use ilab_test_support::{OciRegistry, RegistryNeeds};
+use ilab_test_support::{OciRegistry, RegistryNeeds, Signer, Sigstore};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -170,13 +170,7 @@ fn credentials_come_from_where_docker_keeps_them() {
     let with = |config: &str| {
         fs::write(place.path("config.json"), config).unwrap();
         let path = format!("{}:{}", place.folder.path().display(), std::env::var("PATH").unwrap());
-        place
-            .command()
-            .env("DOCKER_CONFIG", place.folder.path())
-            .env("PATH", path)
-            .args(push)
-            .output()
-            .unwrap()
+        place.command().env("DOCKER_CONFIG", place.folder.path()).env("PATH", path).args(push).output().unwrap()
     };
     for (config, says) in [
         (format!(r#"{{"credsStore":"wrong","credHelpers":{{"{host}":"right"}}}}"#), None),
@@ -257,6 +251,116 @@ fn a_policy_decides_whose_plugins_run() {
     assert!(said.contains("unknown field `allof`") && said.contains("allOf, anyOf"), "{said}");
     place.fails(2, &["plugin", "sign", &at]);
     place.fails(2, &["plugin", "verify", &at]);
+}
+
+#[test]
+fn a_certificate_says_who_has_signed() {
+    let registry = OciRegistry::start(RegistryNeeds::default());
+    let (place, sigstore) = (Place::new(), Sigstore::new());
+    let at = reference(&registry, "ilab/fetch:1");
+    let pushed = place.ok(&["plugin", "push", &wasm("fetch"), &at, "-o", "json"]);
+    let pushed: serde_json::Value = serde_json::from_str(&pushed).unwrap();
+    let manifest = pushed["manifest"].as_str().unwrap();
+    let statement = serde_json::json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"digest": {"sha256": &manifest["sha256:".len()..]}}],
+        "predicateType": "https://sigstore.dev/cosign/sign/v1",
+    });
+    let (me, issuer) = ("me@example.com", "https://id.example.com");
+    let bundle = sigstore.bundle(&Signer::new(me, issuer), statement.to_string().as_bytes());
+    registry.put_bundle("ilab/fetch", manifest, &bundle);
+    fs::write(place.path("root.json"), sigstore.trusted_root().to_string()).unwrap();
+
+    let verify = |words: &[&str]| {
+        [&["plugin", "verify", &at][..], words].concat().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let run = |words: &[&str]| {
+        let words = verify(words);
+        place.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let root = ["--trusted-root", "root.json"];
+    for names in [
+        ["--certificate-identity", me, "--certificate-oidc-issuer", issuer],
+        ["--certificate-identity-regexp", "@example\\.com$", "--certificate-oidc-issuer", issuer],
+        ["--certificate-identity", me, "--certificate-oidc-issuer-regexp", "^https://id\\."],
+    ] {
+        let output = run(&[&names[..], &root].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{names:?}: {said}");
+        assert!(said.contains(&format!("signed by {me} of {issuer}")), "{said}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{at}@{manifest}"));
+    }
+    // Another holder, another issuer, and Sigstore's public instance, which knows nobody here.
+    for (names, root) in [
+        (["--certificate-identity", "you@example.com", "--certificate-oidc-issuer", issuer], &root[..]),
+        (["--certificate-identity", me, "--certificate-oidc-issuer", "https://evil"], &root[..]),
+        (["--certificate-identity", me, "--certificate-oidc-issuer-regexp", "^id"], &root[..]),
+        (["--certificate-identity", me, "--certificate-oidc-issuer", issuer], &[]),
+    ] {
+        let said = place.fails(10, &[&["plugin", "verify", &at][..], &names, root].concat());
+        assert!(said.contains("no signature by "), "{said}");
+    }
+    for (words, says) in [
+        (&["--certificate-identity", me][..], "--certificate-oidc-issuer"),
+        (&["--certificate-oidc-issuer", issuer], "--certificate-identity"),
+        (&["--trusted-root", "root.json"], "--certificate-identity"),
+        (
+            &[
+                "--certificate-identity",
+                me,
+                "--certificate-identity-regexp",
+                me,
+                "--certificate-oidc-issuer",
+                issuer,
+            ],
+            "cannot be used with",
+        ),
+        (
+            &["--certificate-identity", me, "--certificate-oidc-issuer", issuer, "--key", "x"],
+            "cannot be used with",
+        ),
+        (
+            &["--certificate-identity", "", "--certificate-oidc-issuer", issuer],
+            "--certificate-identity is empty",
+        ),
+        (
+            &["--certificate-identity-regexp", "(", "--certificate-oidc-issuer", issuer],
+            "--certificate-identity-regexp is no regular expression",
+        ),
+        (
+            &[
+                "--certificate-identity",
+                me,
+                "--certificate-oidc-issuer",
+                issuer,
+                "--trusted-root",
+                "none.json",
+            ],
+            "none.json",
+        ),
+    ] {
+        let output = run(words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(says), "{words:?}: {said}");
+        assert!(output.stdout.is_empty(), "{words:?}");
+    }
+
+    // A policy decides before anything of the component is compiled.
+    let policy = |subject: &str| {
+        format!(
+            "apiVersion: ilab.dev/v1\nkind: VerificationPolicy\ntrustedRoot: root.json\nallOf:\n- kind: genericIssuer\n  issuer: {issuer}\n  subject: {{equal: {subject}}}\n"
+        )
+    };
+    fs::write(place.path("policy.yaml"), policy("you@example.com")).unwrap();
+    let by_policy = ["rbac", "--verification-policy", "policy.yaml", "--plugins", &at];
+    let said = place.fails(10, &by_policy);
+    assert!(said.contains("it is by me@example.com of https://id.example.com"), "{said}");
+    fs::write(place.path("policy.yaml"), policy(me)).unwrap();
+    assert!(place.ok(&by_policy).contains("kind: Role"));
+    // What it was verified by is in the store, and nobody has to be asked again.
+    place.ok(&["plugin", "pull", "--lock", "--verification-policy", "policy.yaml", &at]);
+    drop(registry);
+    place.ok(&by_policy);
 }
 
 #[test]

@@ -34,5 +34,5 @@ pub use lock::{LOCK_FILE, Lock, Locked};
 pub use manifest::Interface;
 pub use reference::{Digest, Reference, SCHEME};
 pub use store::Store;
-pub use trust::{Policy, PrivateKey, Proof, PublicKey, Signed, TrustError, sign};
+pub use trust::{Identity, Name, Policy, PrivateKey, Proof, PublicKey, Signed, TrustError, sign};
 pub use wire::{Fetched, Registry, RegistryOptions};

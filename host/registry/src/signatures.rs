@@ -7,6 +7,11 @@ use crate::{Digest, Reference, Registry, RegistryError, Store};
 pub(crate) const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation that holds the signature of such a payload.
 pub(crate) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+/// What cosign writes beside it when an authority has certified the key: the certificate and those above it, in PEM, and the
+/// log's promise.
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const CHAIN: &str = "dev.sigstore.cosign/chain";
+const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
 /// A Sigstore bundle, up to its version.
 pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.";
 /// More than a payload or a bundle is long.
@@ -66,15 +71,35 @@ pub(crate) fn layers(manifest: &Manifest) -> impl Iterator<Item = &Descriptor> {
 /// One signature, not proven yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Signature {
-    /// By a key, over cosign's payload.
+    /// Over cosign's payload: by a key, or by a certificate.
     Simple {
         /// The payload.
         payload: Vec<u8>,
         /// The signature in base64.
         signature: String,
+        /// Whose key it is, by an authority's word.
+        certified: Option<Certified>,
     },
     /// A Sigstore bundle: by a key, or by a certificate.
     Bundle(Vec<u8>),
+}
+
+/// What proves who has signed a payload, as cosign writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Certified {
+    /// The certificate in PEM.
+    pub(crate) certificate: String,
+    /// Those above it, in PEM.
+    pub(crate) chain: Option<String>,
+    /// The log's promise, as JSON.
+    pub(crate) log_entry: Option<String>,
+}
+
+impl Certified {
+    fn of(layer: &Descriptor) -> Option<Self> {
+        let read = |key: &str| layer.annotations.get(key).filter(|text| !text.is_empty()).cloned();
+        Some(Self { certificate: read(CERTIFICATE)?, chain: read(CHAIN), log_entry: read(LOG_ENTRY) })
+    }
 }
 
 /// The signatures of a manifest that the store has, whole.
@@ -88,7 +113,8 @@ pub(crate) fn stored(store: &Store, signed: &Digest) -> Vec<Signature> {
             if layer.media_type.starts_with(BUNDLE) {
                 all.push(Signature::Bundle(blob));
             } else if let Some(signature) = layer.annotations.get(SIGNATURE) {
-                all.push(Signature::Simple { payload: blob, signature: signature.clone() });
+                let (signature, certified) = (signature.clone(), Certified::of(layer));
+                all.push(Signature::Simple { payload: blob, signature, certified });
             }
         }
     }

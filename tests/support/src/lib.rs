@@ -6,11 +6,13 @@ mod registry;
 mod rootfs;
 mod s3;
 mod server;
+mod sigstore;
 
 pub use puppet::Puppet;
 pub use registry::{OciRegistry, RegistryNeeds};
 pub use rootfs::rootfs;
 pub use s3::S3Server;
+pub use sigstore::{SignedPayload, Signer, Sigstore};
 
 use std::path::PathBuf;
 

@@ -47,6 +47,32 @@ impl Server {
         self.folder.path()
     }
 
+    /// Asks for something over plain HTTP, and answers the whole response, whose status has to be this.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        media_type: &str,
+        body: &[u8],
+        status: u16,
+    ) -> String {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\r\n",
+            self.port,
+            body.len()
+        );
+        let mut answer = Vec::new();
+        let asked = TcpStream::connect(("127.0.0.1", self.port)).and_then(|mut stream| {
+            stream.write_all(head.as_bytes())?;
+            stream.write_all(body)?;
+            stream.read_to_end(&mut answer)
+        });
+        asked.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {path}: {answer}");
+        answer
+    }
+
     /// What it has printed.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder().join("log")).unwrap_or_default()

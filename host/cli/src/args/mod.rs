@@ -13,7 +13,9 @@ mod top;
 pub use credentials::CredentialArgs;
 pub use plugin::{BenchArgs, CheckArgs, ContextArgs, GrantArgs, InspectArgs, PluginVerb, RenderArgs};
 pub use rbac::RbacArgs;
-pub use registry::{KeyArgs, LoadArgs, PullArgs, PushArgs, RegistryVerb, SaveArgs, SignArgs, VerifyArgs};
+pub use registry::{
+    CertificateArgs, KeyArgs, LoadArgs, PullArgs, PushArgs, RegistryVerb, SaveArgs, SignArgs, VerifyArgs,
+};
 pub use run::{DryRun, PreflightMode, RunArgs, Where, pairs};
 pub use show::ShowArgs;
 pub use sources::{LockArgs, RegistryArgs, Source, TrustArgs, early};

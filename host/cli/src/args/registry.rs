@@ -48,6 +48,27 @@ pub struct SignArgs {
     pub registry: RegistryArgs,
 }
 
+/// Whom a certificate has to name. The words are cosign's.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Signature by certificate")]
+pub struct CertificateArgs {
+    /// Who must have signed it: the e-mail address or URL in the certificate
+    #[arg(long, value_name = "IDENTITY", group = "who", requires = "knows", conflicts_with_all = ["key", "verification_policy"])]
+    pub certificate_identity: Option<String>,
+    /// The same, as a regular expression that has to find something in it; bind it with ^ and $
+    #[arg(long, value_name = "REGEXP", group = "who", requires = "knows", conflicts_with_all = ["key", "verification_policy"])]
+    pub certificate_identity_regexp: Option<String>,
+    /// Who must have known them: the URL of the OIDC issuer
+    #[arg(long, value_name = "URL", group = "knows", requires = "who")]
+    pub certificate_oidc_issuer: Option<String>,
+    /// The same, as a regular expression that has to find something in it
+    #[arg(long, value_name = "REGEXP", group = "knows", requires = "who")]
+    pub certificate_oidc_issuer_regexp: Option<String>,
+    /// The authorities and logs to trust, a trusted_root.json [default: Sigstore's public instance, as this program was built with it]
+    #[arg(long, value_name = "FILE", requires = "who")]
+    pub trusted_root: Option<PathBuf>,
+}
+
 /// `plugin verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -56,6 +77,8 @@ pub struct VerifyArgs {
     /// File with the public key that must have signed it, in PEM
     #[arg(long, value_name = "FILE", conflicts_with = "verification_policy")]
     pub key: Option<PathBuf>,
+    #[command(flatten)]
+    pub certificate: CertificateArgs,
     #[command(flatten)]
     pub policy: PolicyArgs,
     #[command(flatten)]

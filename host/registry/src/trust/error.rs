@@ -28,6 +28,14 @@ pub enum TrustError {
         /// What is wrong, as a fragment; never a secret.
         problem: String,
     },
+    /// A trusted root that cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, as a fragment.
+        problem: String,
+    },
     /// A policy that says nothing, or nothing that can be meant.
     #[error("{}: {problem}", path.display())]
     Policy {
@@ -42,7 +50,7 @@ impl TrustError {
     /// Whether a file of the user's is at fault, and not the component.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Key { .. } | Self::Policy { .. })
+        matches!(self, Self::Key { .. } | Self::Root { .. } | Self::Policy { .. })
     }
 
     /// What to try, for people.
@@ -56,12 +64,19 @@ impl TrustError {
                 "check whom the policy trusts, and with `ilab-host plugin verify` who has signed it"
             }
             Self::Key { .. } => "use a key of `cosign generate-key-pair`, or one of OpenSSL's in PEM form",
+            Self::Root { .. } => {
+                "use the trusted_root.json of a Sigstore instance, as its TUF repository has it and `cosign trusted-root create` writes it"
+            }
             Self::Policy { .. } => "docs/distribution.md shows a policy with all that it may have",
         }
     }
 
     pub(crate) fn key(path: &Path, problem: impl Into<String>) -> Self {
         Self::Key { path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn root(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Root { path: path.to_owned(), problem: problem.into() }
     }
 
     pub(crate) fn policy(path: &Path, problem: impl Into<String>) -> Self {

@@ -1,8 +1,10 @@
 //! The policy file: whose signatures a component needs.
 
 use super::error::TrustError;
+use super::identity::{Identity, Name};
 use super::keys::PublicKey;
 use super::requirement::{Requirement, Signer};
+use super::roots::Roots;
 use crate::RegistryError;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -19,6 +21,8 @@ pub struct Policy {
     pub(super) all_of: Vec<Requirement>,
     /// How many of which at least.
     pub(super) any_of: Option<(usize, Vec<Requirement>)>,
+    /// Who may certify, where somebody has to be certified.
+    pub(super) roots: Option<Roots>,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +30,7 @@ pub struct Policy {
 struct Document {
     api_version: String,
     kind: String,
+    trusted_root: Option<PathBuf>,
     #[serde(default)]
     all_of: Vec<Wanted>,
     any_of: Option<AnyOf>,
@@ -53,6 +58,27 @@ enum Wanted {
         #[serde(default)]
         annotations: BTreeMap<String, String>,
     },
+    #[serde(alias = "keyless")]
+    GenericIssuer {
+        issuer: String,
+        subject: Subject,
+        #[serde(default)]
+        annotations: BTreeMap<String, String>,
+    },
+    GithubAction {
+        owner: String,
+        repo: Option<String>,
+        #[serde(default)]
+        annotations: BTreeMap<String, String>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Subject {
+    equal: Option<String>,
+    url_prefix: Option<String>,
+    regex: Option<String>,
 }
 
 impl Policy {
@@ -98,17 +124,44 @@ impl Policy {
                 "wants no signature, and so would trust everybody: write allOf or anyOf".into(),
             ));
         }
-        Ok(Self { all_of, any_of })
+        let mut signers = all_of.iter().chain(any_of.iter().flat_map(|(_, any_of)| any_of));
+        let certified = signers.any(|wanted| matches!(wanted.signer, Signer::Certified(_)));
+        let roots = match (certified, document.trusted_root) {
+            (true, file) => Some(Roots::read(file.map(|file| folder.join(file)).as_deref())?),
+            (false, Some(_)) => {
+                return Err(refuse("has a trustedRoot, and wants no signature by certificate".into()));
+            }
+            (false, None) => None,
+        };
+        Ok(Self { all_of, any_of, roots })
     }
 }
 
 /// A signer as it is checked. The error is a fragment.
 fn requirement(wanted: Wanted, folder: &Path) -> Result<Requirement, String> {
-    let Wanted::PubKey { key, key_file, annotations } = wanted;
-    let key = match (key, key_file) {
-        (Some(pem), None) => PublicKey::parse(&pem)?,
-        (None, Some(file)) => PublicKey::read(&folder.join(file)).map_err(|e| e.to_string())?,
-        _ => return Err("needs either key or keyFile".into()),
+    let (signer, annotations) = match wanted {
+        Wanted::PubKey { key, key_file, annotations } => {
+            let key = match (key, key_file) {
+                (Some(pem), None) => PublicKey::parse(&pem)?,
+                (None, Some(file)) => PublicKey::read(&folder.join(file)).map_err(|e| e.to_string())?,
+                _ => return Err("needs either key or keyFile".into()),
+            };
+            (Signer::Key(key), annotations)
+        }
+        Wanted::GenericIssuer { issuer, subject, annotations } => {
+            let issuer = Name::equal(&issuer).map_err(|e| format!("has an issuer that {e}"))?;
+            let (subject, what) = match (subject.equal, subject.url_prefix, subject.regex) {
+                (Some(equal), None, None) => (Name::equal(&equal), "subject"),
+                (None, Some(prefix), None) => (Name::below(&prefix), "urlPrefix"),
+                (None, None, Some(regex)) => (Name::matching(&regex), "regex"),
+                _ => return Err("needs a subject with one of equal, urlPrefix and regex".into()),
+            };
+            let subject = subject.map_err(|e| format!("has a {what} that {e}"))?;
+            (Signer::Certified(Identity::new(issuer, subject)), annotations)
+        }
+        Wanted::GithubAction { owner, repo, annotations } => {
+            (Signer::Certified(Identity::github(&owner, repo.as_deref())?), annotations)
+        }
     };
-    Ok(Requirement { signer: Signer::Key(key), annotations })
+    Ok(Requirement { signer, annotations })
 }
