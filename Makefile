@@ -42,6 +42,10 @@ e2e: setup ## The whole workflow on a real node with the real training operator,
 cluster: setup ## Start a real Kubernetes with the training operator, to try things on; as root with pods that run
 	cargo run -q -p ilab-test-cluster -- --training-operator $(if $(filter 0,$(shell id -u)),--node)
 
+.PHONY: images-check
+images-check: ## Build the Containerfiles with buildah and try what comes out; as root on Debian, IMAGES="host miniature"
+	tests/tools/containerfiles $(IMAGES)
+
 .PHONY: fuzz
 fuzz: setup ## Fuzz the readers of foreign input with libFuzzer; EXECUTIONS=N a target, TARGETS="guard plan" for some
 	tests/tools/fuzz $(or $(EXECUTIONS),10000000) $(TARGETS)
