@@ -60,7 +60,9 @@ fn main() {
     }
     println!("| command | processor time, median (all) | resident, most |\n| --- | --- | --- |");
     for (row, (_, arguments)) in rows.iter().enumerate() {
-        (0..WARM_UP).for_each(|_| drop(run(&host, arguments)));
+        for _ in 0..WARM_UP {
+            run(&host, arguments);
+        }
         let myself = std::env::current_exe().expect("a path");
         let ended = Command::new(myself).args(std::env::args().skip(1)).env(ROW, row.to_string()).status();
         assert!(ended.expect("it starts").success());

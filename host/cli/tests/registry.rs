@@ -170,7 +170,13 @@ fn credentials_come_from_where_docker_keeps_them() {
     let with = |config: &str| {
         fs::write(place.path("config.json"), config).unwrap();
         let path = format!("{}:{}", place.folder.path().display(), std::env::var("PATH").unwrap());
-        place.command().env("DOCKER_CONFIG", place.folder.path()).env("PATH", path).args(push).output().unwrap()
+        place
+            .command()
+            .env("DOCKER_CONFIG", place.folder.path())
+            .env("PATH", path)
+            .args(push)
+            .output()
+            .unwrap()
     };
     for (config, says) in [
         (format!(r#"{{"credsStore":"wrong","credHelpers":{{"{host}":"right"}}}}"#), None),

@@ -53,7 +53,7 @@ fn write(folder: &Path, run: &str) {
         fs::create_dir(folder.join(place)).unwrap();
         fs::write(folder.join(place).join(name), component).unwrap();
     }
-    let mut grant = std::process::Command::from(crate::common::host());
+    let mut grant = crate::common::host();
     let granted =
         grant.args(["plugin", "grant", "--write"]).arg(folder.join("ours/my-eval.wasm")).output().unwrap();
     assert!(granted.status.success(), "{}", String::from_utf8_lossy(&granted.stderr));
