@@ -121,6 +121,14 @@ def test_an_example_builds_and_holds_its_cases(tmp_path: Path, example: str) -> 
     assert [f for f in found if f["severity"] != "note"] == [], found
 
 
+def test_a_javascript_component_built_again_is_the_same(tmp_path: Path) -> None:
+    """Grants and locks go by digest: what has not changed keeps what it has."""
+    made = [tmp_path / f"{name}.wasm" for name in ("first", "second")]
+    for file in made:
+        plugin("build", ROOT / "examples/javascript-model-card", "-f", file)
+    assert made[0].read_bytes() == made[1].read_bytes()
+
+
 class Webhook(BaseHTTPRequestHandler):
     """Keeps what it is told."""
 

@@ -1,9 +1,9 @@
-// `node build.mjs ENTRY CONTRACT OUTPUT`, run by `ilab-host plugin build`.
+// `node build.mjs ENTRY CONTRACT OUTPUT [ENGINE]`, run by `ilab-host plugin build`.
 import { writeFile } from "node:fs/promises";
 import { componentize } from "componentize-qjs";
 import { rolldown } from "rolldown";
 
-const [entry, witPath, out] = process.argv.slice(2);
+const [entry, witPath, out, runtime] = process.argv.slice(2);
 try {
   // What the host offers is no module of anybody's.
   const bundle = await rolldown({ input: entry, external: [/^ilab:/], platform: "neutral", logLevel: "silent" });
@@ -14,7 +14,8 @@ try {
     witPath,
     jsSource: output[0].code,
     world: "stage-plugin",
-    sync: true,
+    // Without what asynchronous components need: another engine is taken as it is.
+    ...(runtime ? { runtime } : { sync: true }),
     stubWasi: true,
     // An instance lives for one call.
     disableGc: true,

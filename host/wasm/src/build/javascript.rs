@@ -6,7 +6,7 @@
 use super::output::put;
 use super::project::{checked, contract, read_json};
 use super::tools::{Tools, program, run};
-use super::{BuildError, Built, Facts, metadata};
+use super::{BuildError, Built, Facts, metadata, quickjs};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -100,6 +100,16 @@ pub(super) fn build(dir: &Path, tools: &Tools<'_>, output: &Path) -> Result<Buil
     let made = scratch.path().join("component.wasm");
     let mut command = program("node");
     command.arg(&driver).arg(&entry).arg(contract(&dir, scratch.path())?).arg(&made);
+    match quickjs::runtime(&tool) {
+        Some(runtime) => {
+            let engine = scratch.path().join("quickjs.wasm");
+            std::fs::write(&engine, runtime).map_err(io)?;
+            command.arg(engine);
+        }
+        // A component it is all the same.
+        None => tools
+            .say("QuickJS is not found as it should be: another build of these sources will not be the same"),
+    }
     run("the bundler or QuickJS", command)?;
     let mut component = std::fs::read(&made).map_err(io)?;
     metadata::append(&mut component, &facts);

@@ -28,6 +28,7 @@ mod metadata;
 mod output;
 mod project;
 mod python;
+mod quickjs;
 mod toolchain;
 mod tools;
 

@@ -25,6 +25,11 @@ impl<'a> Tools<'a> {
         Self { folder: folder.into(), say }
     }
 
+    /// Tells people something.
+    pub(super) fn say(&self, line: &str) {
+        (self.say)(line);
+    }
+
     /// The folder with componentize-py, as a Python path.
     pub(super) fn componentize_py(&self) -> Result<PathBuf, BuildError> {
         self.installed(COMPONENTIZE_PY, COMPONENTIZE_PY_VERSION, |folder| {
