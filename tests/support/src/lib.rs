@@ -1,6 +1,7 @@
 //! Real parts for the tests: started on loopback by the test that needs them, and ended with it; and components that say what a
 //! test wants said.
 
+mod programs;
 mod puppet;
 mod registry;
 mod rootfs;
@@ -8,6 +9,7 @@ mod s3;
 mod server;
 mod sigstore;
 
+pub use programs::{cosign, wkg};
 pub use puppet::Puppet;
 pub use registry::{OciRegistry, RegistryNeeds};
 pub use rootfs::rootfs;

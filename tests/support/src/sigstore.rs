@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// What is signed in a bundle.
 const STATEMENT: &str = "application/vnd.in-toto+json";
 /// Fulcio's names for who knows the holder, and for which repository a workflow ran.
+const OLD_ISSUER: [u64; 9] = [1, 3, 6, 1, 4, 1, 57264, 1, 1];
 const OIDC_ISSUER: [u64; 9] = [1, 3, 6, 1, 4, 1, 57264, 1, 8];
 const SOURCE_REPOSITORY: [u64; 9] = [1, 3, 6, 1, 4, 1, 57264, 1, 12];
 /// Where a log of certificates leaves its word in one.
@@ -241,6 +242,8 @@ impl Sigstore {
             true => SanType::URI(subject),
             false => SanType::Rfc822Name(subject),
         }];
+        // Where Fulcio said it before, as bare text; cosign's older format still looks there.
+        params.custom_extensions.push(CustomExtension::from_oid_content(&OLD_ISSUER, signer.issuer.into()));
         for (oid, text) in [(OIDC_ISSUER, Some(signer.issuer)), (SOURCE_REPOSITORY, signer.source)] {
             let text = text.map(|text| element(0x0c, text.as_bytes()));
             params.custom_extensions.extend(text.map(|text| CustomExtension::from_oid_content(&oid, text)));
