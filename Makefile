@@ -46,6 +46,10 @@ cluster: setup ## Start a real Kubernetes with the training operator, to try thi
 images-check: ## Build the Containerfiles with buildah and try what comes out; as root on Debian, IMAGES="host miniature"
 	tests/tools/containerfiles $(IMAGES)
 
+.PHONY: interop
+interop: plugins ## Sign and move components with cosign and wkg themselves, which are built from their sources (some 20 minutes, once)
+	cargo test -p ilab-host --test cosign --test wkg -- --ignored
+
 .PHONY: fuzz
 fuzz: setup ## Fuzz the readers of foreign input with libFuzzer; EXECUTIONS=N a target, TARGETS="guard plan" for some
 	tests/tools/fuzz $(or $(EXECUTIONS),10000000) $(TARGETS)
