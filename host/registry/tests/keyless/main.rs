@@ -1,15 +1,14 @@
 //! Components signed by certificate, by a Sigstore in miniature; and everything that may be wrong with such a signature.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod faults;
 mod policies;
 
-use ilab_registry::{
-    Artifact, Component, Interface, Policy, Proof, Reference, Registry, RegistryOptions, Store, TrustError,
-    push,
-};
-use ilab_test_support::{OciRegistry, RegistryNeeds, Signer, Sigstore};
+use common::Pushed;
+use ilab_registry::{Artifact, Policy, Proof, Reference, Registry, Store, TrustError};
+use ilab_test_support::{OciRegistry, Signer, Sigstore};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 const ME: &str = "me@example.com";
@@ -28,17 +27,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let registry = OciRegistry::start(RegistryNeeds::default());
-        let docker_config = Some("/nonexistent/config.json".into());
-        let client = Registry::new(RegistryOptions { docker_config, ..RegistryOptions::default() }).unwrap();
-        let at: Reference = format!("oci://{}/team/stage:1", registry.host()).parse().unwrap();
-        let component = Component {
-            bytes: "component".into(),
-            interface: Interface::default(),
-            annotations: BTreeMap::new(),
-            created: "1970-01-01T00:00:00Z".into(),
-        };
-        push(&client, &at, &component).await.unwrap();
+        let Pushed { registry, client, at } = Pushed::new().await;
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("first")).unwrap();
         let artifact = Artifact::look_up(&client, &store, &at, 1 << 20).await.unwrap();

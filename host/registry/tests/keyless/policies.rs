@@ -1,6 +1,7 @@
 //! Whom policies trust, and which cannot be meant.
 
 use super::*;
+use std::collections::BTreeMap;
 
 const WORKFLOW: &str = "https://github.com/team/stages/.github/workflows/release.yml@refs/tags/v1";
 const GITHUB: &str = "https://token.actions.githubusercontent.com";

@@ -1,11 +1,13 @@
 //! Components signed in a real registry, and held against policies.
 
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::{Pushed, component};
 use ilab_registry::{
-    Artifact, Component, Interface, Policy, PrivateKey, Proof, PublicKey, Reference, Registry,
-    RegistryOptions, Store, TrustError, push, sign,
+    Artifact, Policy, PrivateKey, Proof, PublicKey, Reference, Registry, Store, TrustError, push, sign,
 };
-use ilab_test_support::{OciRegistry, RegistryNeeds};
-use std::collections::BTreeMap;
+use ilab_test_support::OciRegistry;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,17 +39,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let registry = OciRegistry::start(RegistryNeeds::default());
-        let docker_config = Some("/nonexistent/config.json".into());
-        let client = Registry::new(RegistryOptions { docker_config, ..RegistryOptions::default() }).unwrap();
-        let at: Reference = format!("oci://{}/team/stage:1", registry.host()).parse().unwrap();
-        let component = Component {
-            bytes: "component".into(),
-            interface: Interface::default(),
-            annotations: BTreeMap::new(),
-            created: "1970-01-01T00:00:00Z".into(),
-        };
-        push(&client, &at, &component).await.unwrap();
+        let Pushed { registry, client, at } = Pushed::new().await;
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("store")).unwrap();
         let artifact = Artifact::look_up(&client, &store, &at, 1 << 20).await.unwrap();
@@ -167,13 +159,7 @@ async fn a_signature_of_another_component_is_none_of_this() {
     let (one, other) = (Scene::new().await, Scene::new().await);
     // The same bytes have the same digest wherever they lie, so the other has to be another.
     let at: Reference = other.artifact.reference.to_string().split('@').next().unwrap().parse().unwrap();
-    let component = Component {
-        bytes: "another".into(),
-        interface: Interface::default(),
-        annotations: BTreeMap::new(),
-        created: "1970-01-01T00:00:00Z".into(),
-    };
-    push(&other.client, &at, &component).await.unwrap();
+    push(&other.client, &at, &component("another")).await.unwrap();
     let artifact = Artifact::look_up(&other.client, &other.store, &at, 1 << 20).await.unwrap();
     let other = Scene { artifact, ..other };
     let key = one.key("a");
