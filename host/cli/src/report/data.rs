@@ -2,7 +2,7 @@
 
 use crate::args::OutputFormat;
 use crate::{CliError, exit};
-use ilab_core::text::{is_unsafe, plain_json};
+use ilab_core::text::{is_plain, plain_json};
 use serde::Serialize;
 use std::io::Write;
 
@@ -33,7 +33,7 @@ pub fn to_yaml(data: &impl Serialize) -> Result<String, CliError> {
 
 /// YAML has no escapes but in quotes: where a text needs some, the document is written as JSON, which YAML is too.
 fn plain_yaml(text: String, data: &impl Serialize) -> Result<String, CliError> {
-    if !text.contains(|c: char| is_unsafe(c) && c != '\n') {
+    if is_plain(&text) {
         return Ok(text);
     }
     let json = serde_json::to_string_pretty(data).map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
@@ -60,7 +60,7 @@ pub fn write_documents(manifests: &[serde_json::Value]) -> Result<(), CliError> 
         text.push_str("---\n");
         serde_saphyr::to_fmt_writer(&mut text, manifest)
             .map_err(|e| CliError::from_error(exit::FAILURE, &e))?;
-        if text.contains(|c: char| is_unsafe(c) && c != '\n') {
+        if !is_plain(&text) {
             text = format!("---\n{}", to_yaml(manifest)?);
         }
         write_out(&text)?;

@@ -85,15 +85,19 @@ impl Obtainer {
         if let Some(lock) = lock.filter(|lock| lock.path() != Path::new(LOCK_FILE)) {
             options.push(format!("--plugins-lock {}", path(lock.path())));
         }
-        let allowed = self.trust.allow_unsigned.iter();
-        let is_it = |digest: &&Digest| **digest == artifact.manifest || **digest == artifact.component;
-        options.extend(allowed.filter(is_it).map(|digest| format!("--allow-unsigned {digest}")));
+        options.extend(self.allowed(artifact).map(|digest| format!("--allow-unsigned {digest}")));
         let policy = self.trust.policy.verification_policy.iter();
         options.extend(policy.map(|policy| format!("--verification-policy {}", path(policy))));
         let RegistryArgs { registry_plain_http, registry_ca_file } = &self.trust.registry;
         options.extend(registry_plain_http.then(|| "--registry-plain-http".to_owned()));
         options.extend(registry_ca_file.iter().map(|file| format!("--registry-ca-file {}", path(file))));
         options
+    }
+
+    /// The digests by which it is let in without anybody's word.
+    fn allowed(&self, artifact: &Artifact) -> impl Iterator<Item = &Digest> {
+        let is_it = |digest: &&Digest| **digest == artifact.manifest || **digest == artifact.component;
+        self.trust.allow_unsigned.iter().filter(is_it)
     }
 
     /// A policy decides alone where there is one, and a lock where there is none; who names a digest has looked himself.
@@ -103,12 +107,7 @@ impl Obtainer {
         artifact: &Artifact,
         locked: bool,
     ) -> Result<(), CliError> {
-        if self
-            .trust
-            .allow_unsigned
-            .iter()
-            .any(|digest| *digest == artifact.manifest || *digest == artifact.component)
-        {
+        if self.allowed(artifact).next().is_some() {
             return Ok(());
         }
         match &self.policy {

@@ -40,19 +40,15 @@ pub(super) fn filled(ranges: &[Value], pods: &[Pods]) -> Vec<Pods> {
 }
 
 fn fill(container: &mut Value, side: &str, resource: &str, value: &Value) {
-    fn inside<'a>(parent: &'a mut Value, key: &str) -> Option<&'a mut Map<String, Value>> {
+    fn inside<'a>(parent: &'a mut Value, key: &str) -> Option<&'a mut Value> {
         let slot = parent.as_object_mut()?.entry(key).or_insert(Value::Null);
         if slot.is_null() {
             *slot = Value::Object(Map::new());
         }
-        slot.as_object_mut()
+        Some(slot)
     }
-    let Some(resources) = inside(container, "resources") else { return };
-    let slot = resources.entry(side).or_insert(Value::Null);
-    if slot.is_null() {
-        *slot = Value::Object(Map::new());
-    }
-    if let Some(amounts) = slot.as_object_mut() {
+    let amounts = inside(container, "resources").and_then(|resources| inside(resources, side));
+    if let Some(amounts) = amounts.and_then(Value::as_object_mut) {
         amounts.entry(resource).or_insert_with(|| value.clone());
     }
 }
